@@ -1,0 +1,1 @@
+// Filled by the reader's half of this crate.
