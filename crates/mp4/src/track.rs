@@ -1,0 +1,172 @@
+use std::fmt;
+
+use recorder_types::{Size, Timescale, Timestamp, TrackConfig};
+
+use crate::boxes::BoxKind;
+use crate::error::TrackError;
+
+/// `track_ID`: the number of a track in its file, never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrackId(u32);
+
+impl TrackId {
+    /// `None` for 0.
+    #[must_use]
+    pub const fn new(id: u32) -> Option<Self> {
+        if id == 0 { None } else { Some(Self(id)) }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for TrackId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a track is turned and moved for display: the nine numbers `a b u c d v x y w` of `tkhd`, `u v w` in 2.30 and
+/// the others in 16.16 fixed point (ISO/IEC 14496-12 §8.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DisplayMatrix(pub [i32; 9]);
+
+impl DisplayMatrix {
+    /// Shown as it is coded.
+    pub const IDENTITY: Self = Self([1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30]);
+
+    /// Degrees clockwise that the picture is turned for display: 0, 90, 180 or 270. `None` if the matrix also
+    /// mirrors, scales or shears.
+    #[must_use]
+    pub const fn rotation(self) -> Option<u16> {
+        const ONE: i32 = 1 << 16;
+        const MINUS: i32 = -ONE;
+        let [a, b, _, c, d, ..] = self.0;
+        match (a, b, c, d) {
+            (ONE, 0, 0, ONE) => Some(0),
+            (0, ONE, MINUS, 0) => Some(90),
+            (MINUS, 0, 0, MINUS) => Some(180),
+            (0, MINUS, ONE, 0) => Some(270),
+            _ => None,
+        }
+    }
+}
+
+/// Width of a pixel to its height (`pasp`). Neither is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PixelAspect {
+    width: u32,
+    height: u32,
+}
+
+impl PixelAspect {
+    /// `None` if a side is zero.
+    #[must_use]
+    pub const fn new(width: u32, height: u32) -> Option<Self> {
+        if width == 0 || height == 0 { None } else { Some(Self { width, height }) }
+    }
+
+    /// Relative width.
+    #[must_use]
+    pub const fn width(self) -> u32 {
+        self.width
+    }
+
+    /// Relative height.
+    #[must_use]
+    pub const fn height(self) -> u32 {
+        self.height
+    }
+}
+
+/// Which box describes the samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SampleEntryKind {
+    /// H.264 with its parameter sets in the sample entry only.
+    Avc1,
+    /// H.264 whose parameter sets may also, or only, be in the samples.
+    Avc3,
+    /// AAC.
+    Mp4a,
+    /// Opus.
+    Opus,
+}
+
+/// One description of samples. A track has several where its configuration changes on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleEntry {
+    /// Which box it was.
+    pub kind: SampleEntryKind,
+    /// What the samples are. H.264 is length-prefixed with the parameter sets of `avcC`, AAC raw, Opus with the
+    /// `pre_skip` of `dOps`.
+    pub config: TrackConfig,
+    /// Coded picture size; `None` for audio.
+    pub size: Option<Size>,
+    /// Shape of a pixel, where it is told.
+    pub pixel_aspect: Option<PixelAspect>,
+}
+
+/// A track that can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackInfo {
+    /// Its number in the file.
+    pub id: TrackId,
+    /// What the samples are, by the first sample entry.
+    pub config: TrackConfig,
+    /// All sample entries in order, at least one; [`SampleRef::entry`] is an index into them.
+    pub entries: Vec<SampleEntry>,
+    /// The clock of all its [`SampleRef`]s.
+    pub timescale: Timescale,
+    /// Coded picture size by the first sample entry; `None` for audio.
+    pub size: Option<Size>,
+    /// How it is turned for display.
+    pub matrix: DisplayMatrix,
+    /// Shape of a pixel by the first sample entry, where it is told.
+    pub pixel_aspect: Option<PixelAspect>,
+    /// Ticks that the edit list adds to every media time; already in the times of [`SampleRef`]s. Negative where
+    /// the beginning is cut (encoder delay, reordering), positive for a late start, 0 without an edit list.
+    ///
+    /// Samples before the first edit are given all the same, with negative presentation times.
+    pub edit_offset: i64,
+    /// Edits after the first that shows media. They are not applied: the track is read as one piece.
+    pub further_edits: usize,
+    /// Samples that the `moov` box announces; more come in fragments.
+    pub samples: u32,
+}
+
+/// A track that was left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedTrack {
+    /// Its number, if it can be read.
+    pub id: Option<TrackId>,
+    /// The media it says it has (`hdlr`), if it can be read: `vide`, `soun`, `text`, `tmcd` and others.
+    pub handler: Option<BoxKind>,
+    /// What is wrong.
+    pub error: TrackError,
+}
+
+/// One sample: its times, and where its bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleRef {
+    /// Index of the track in [`Reader::tracks`](crate::Reader::tracks).
+    pub track: usize,
+    /// Index of the sample entry in [`TrackInfo::entries`].
+    pub entry: usize,
+    /// When it is shown or heard, with the edit list applied.
+    pub pts: Timestamp,
+    /// When it is decoded, moved by the same amount as `pts`; it may be negative, and even after `pts` in files
+    /// with negative composition offsets.
+    pub dts: Timestamp,
+    /// Ticks until the next sample is decoded, as the file says.
+    pub duration: u32,
+    /// Whether decoding can begin here.
+    pub sync: bool,
+    /// First byte in the file.
+    pub offset: u64,
+    /// Bytes, which are all inside the file.
+    pub len: u32,
+}
