@@ -1,1 +1,1 @@
-// Filled by the reader's half of this crate.
+//! Media playlists read back.
