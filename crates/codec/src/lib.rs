@@ -1,1 +1,67 @@
-//! Placeholder.
+//! Decoders and encoders behind traits of our own, so that an embedder may bring others, and the transcoder that
+//! turns the Opus of a call into the AAC that recordings hold.
+//!
+//! Nothing is on by default; each codec is a feature:
+//!
+//! | feature | gives | from |
+//! |---|---|---|
+//! | `opus` | `OpusDecoder`, `OpusEncoder` | `ropus`, pure Rust |
+//! | `aac` | `AacEncoder`, `AacDecoder` | `syom` and `symphonia`, pure Rust |
+//! | `opus` and `aac` | `OpusToAac` | |
+//! | `openh264` | `H264Encoder` | OpenH264, built from source with a C++ compiler |
+//!
+//! [`AudioDecoder`], [`AudioEncoder`] and [`VideoEncoder`] are synchronous, object safe and `Send`. They hold no
+//! clock and do no I/O: the same input gives the same bytes.
+//!
+//! Not here: mixing, resampling, containers, and codecs other than AAC-LC, Opus and H.264.
+//!
+#![cfg_attr(all(feature = "opus", feature = "aac"), doc = "```")]
+#![cfg_attr(not(all(feature = "opus", feature = "aac")), doc = "```ignore")]
+//! use recorder_codec::{AudioEncoder, OpusEncoder, OpusEncoderOptions, OpusToAac, OpusToAacOptions};
+//! use recorder_types::{OpusConfig, Sample, Timescale, Timestamp};
+//!
+//! # fn main() -> Result<(), recorder_codec::CodecError> {
+//! // A participant who is silent for half a second.
+//! let mut opus = Vec::new();
+//! OpusEncoder::new(1, OpusEncoderOptions::default())?.encode(&[0.0; 24_000], &mut opus)?;
+//!
+//! let track = OpusConfig { channels: 1, pre_skip: 0 };
+//! let mut transcoder = OpusToAac::new(track, &OpusToAacOptions::default())?;
+//! let mut frames = Vec::new();
+//! for (n, packet) in (0..).zip(opus) {
+//!     transcoder.push(&Sample::new(Timestamp::new(n * 960, Timescale::HZ_48000), packet))?;
+//!     frames.extend(std::iter::from_fn(|| transcoder.poll()));
+//! }
+//! transcoder.finish()?;
+//! frames.extend(std::iter::from_fn(|| transcoder.poll()));
+//! assert_eq!(frames.len(), 24); // 25 packets of 960 samples are 23.4 frames of 1024
+//! assert_eq!(frames[23].pts.ticks(), 23 * 1024);
+//! # Ok(())
+//! # }
+//! ```
+
+#[cfg(feature = "aac")]
+mod aac;
+mod audio;
+mod error;
+#[cfg(feature = "openh264")]
+mod h264;
+#[cfg(feature = "opus")]
+mod opus;
+mod opus_packet;
+#[cfg(all(feature = "opus", feature = "aac"))]
+mod opus_to_aac;
+mod video;
+
+#[cfg(feature = "aac")]
+pub use aac::{AacDecoder, AacEncoder};
+pub use audio::{AudioDecoder, AudioEncoder};
+pub use error::{Codec, CodecError, LibraryError};
+#[cfg(feature = "openh264")]
+pub use h264::{ContentKind, H264Encoder, H264EncoderOptions, YuvMatrix};
+#[cfg(feature = "opus")]
+pub use opus::{InBandFec, OpusDecoder, OpusEncoder, OpusEncoderOptions};
+pub use opus_packet::opus_packet_samples;
+#[cfg(all(feature = "opus", feature = "aac"))]
+pub use opus_to_aac::{OpusToAac, OpusToAacOptions, OpusToAacStats};
+pub use video::{EncodedPicture, I420, PictureKind, Plane, VideoEncoder};
