@@ -7,7 +7,7 @@ use openh264::encoder::{
     UsageType, VuiConfig,
 };
 use openh264::formats::YUVSlices;
-use recorder_types::{Sample, Size, Timestamp};
+use recorder_types::{RoomTime, Sample, Size, Timestamp};
 
 use crate::{Codec, CodecError, EncodedPicture, I420, LibraryError, PictureKind, VideoEncoder};
 
@@ -106,9 +106,10 @@ impl H264EncoderOptions {
 /// times as long.
 pub struct H264Encoder {
     inner: Encoder,
-    /// Size and time of the last picture, and the time of the first in milliseconds.
-    last: Option<(Size, Timestamp)>,
-    first_millis: Option<i64>,
+    /// Size and time of the last picture.
+    last: Option<(Size, RoomTime)>,
+    /// The time of the first picture, from which the library counts.
+    first: Option<RoomTime>,
 }
 
 impl H264Encoder {
@@ -134,6 +135,9 @@ impl H264Encoder {
             // Skipping gives empty access units; several threads give other bytes.
             .skip_frames(false)
             .num_threads(1)
+            // The library refuses both for screens, with a warning.
+            .adaptive_quantization(options.content == ContentKind::Camera)
+            .background_detection(options.content == ContentKind::Camera)
             .usage_type(match options.content {
                 ContentKind::Camera => UsageType::CameraVideoRealTime,
                 ContentKind::Screen => UsageType::ScreenContentRealTime,
@@ -143,7 +147,7 @@ impl H264Encoder {
                 YuvMatrix::Bt709 => VuiConfig::bt709(),
             });
         let inner = Encoder::with_api_config(OpenH264API::from_source(), config).map_err(library)?;
-        Ok(Self { inner, last: None, first_millis: None })
+        Ok(Self { inner, last: None, first: None })
     }
 }
 
@@ -157,30 +161,26 @@ impl VideoEncoder for H264Encoder {
     ) -> Result<(), CodecError> {
         let size = picture.size();
         let slices = slices(picture).ok_or(CodecError::PictureSize { codec: Codec::H264, size })?;
-        let millis = pts.to_room_time().ok_or(CodecError::PictureTime)?.round_to_millis();
-        let follows = |last: Timestamp| {
-            last.timescale() == pts.timescale() && last.ticks() < pts.ticks()
-                || last.timescale() != pts.timescale()
-        };
-        if !self.last.is_none_or(|(_, last)| follows(last)) {
+        let at = pts.to_room_time().ok_or(CodecError::PictureTime)?;
+        if self.last.is_some_and(|(_, last)| at <= last) {
             return Err(CodecError::PictureTime);
         }
-        let first_millis = *self.first_millis.get_or_insert(millis);
+        let first = *self.first.get_or_insert(at);
+        let since = at.saturating_sub(first).round_to_millis();
         let since =
-            u64::try_from(millis.saturating_sub(first_millis)).map_err(|_| CodecError::PictureTime)?;
+            openh264::Timestamp::from_millis(u64::try_from(since).map_err(|_| CodecError::PictureTime)?);
         // Before its first picture the library has nothing to force; that picture and one of a new size are key
         // frames by themselves.
         if kind == PictureKind::Key && self.last.is_some_and(|(last, _)| last == size) {
             self.inner.force_intra_frame();
         }
-        let stream =
-            self.inner.encode_at(&slices, openh264::Timestamp::from_millis(since)).map_err(library)?;
+        let stream = self.inner.encode_at(&slices, since).map_err(library)?;
         let is_key = matches!(stream.frame_type(), FrameType::IDR);
         let data = Bytes::from(stream.to_vec());
         if data.is_empty() {
             return Err(library("an empty access unit"));
         }
-        self.last = Some((size, pts));
+        self.last = Some((size, at));
         out.push(EncodedPicture { sample: Sample::new(pts, data), is_key });
         Ok(())
     }
@@ -201,7 +201,7 @@ impl std::fmt::Debug for H264Encoder {
 fn slices<'a>(picture: &I420<'a>) -> Option<YUVSlices<'a>> {
     let (width, height) = (picture.size().width(), picture.size().height());
     let (longer, shorter) = (width.max(height), width.min(height));
-    if longer > 3840 || shorter > 2160 || shorter < 16 || width % 2 != 0 || height % 2 != 0 {
+    if longer > 3840 || !(16..=2160).contains(&shorter) || width % 2 != 0 || height % 2 != 0 {
         return None;
     }
     let (width, height) = (usize::try_from(width).ok()?, usize::try_from(height).ok()?);

@@ -187,7 +187,8 @@ pub struct OpusEncoder {
     channels: u8,
     options: OpusEncoderOptions,
     pending: Vec<f32>,
-    /// Samples that decoding the packets so far does not give back yet; the lookahead in a new encoder.
+    has_input: bool,
+    /// The encoder's lookahead in samples: how far the decoded sound lags.
     behind: u32,
     output: Vec<u8>,
 }
@@ -205,7 +206,8 @@ impl OpusEncoder {
         }
         let inner = build(channels, &options)?;
         let behind = inner.lookahead();
-        Ok(Self { inner, channels, options, pending: Vec::new(), behind, output: vec![0; MAX_PACKET_BYTES] })
+        let output = vec![0; MAX_PACKET_BYTES];
+        Ok(Self { inner, channels, options, pending: Vec::new(), has_input: false, behind, output })
     }
 
     fn frame_len(&self) -> usize {
@@ -233,6 +235,7 @@ impl OpusEncoder {
 
     fn renew(&mut self) -> Result<(), CodecError> {
         self.pending.clear();
+        self.has_input = false;
         self.inner = build(self.channels, &self.options)?;
         Ok(())
     }
@@ -262,6 +265,7 @@ impl AudioEncoder for OpusEncoder {
 
     fn encode(&mut self, pcm: &[f32], packets: &mut Vec<Bytes>) -> Result<(), CodecError> {
         check_pcm(pcm, self.channels)?;
+        self.has_input |= !pcm.is_empty();
         // Frame by frame, so that what is held stays below two frames however long the input is.
         for part in pcm.chunks(self.frame_len()) {
             self.pending.extend(part.iter().map(|sample| sample.clamp(-1.0, 1.0)));
@@ -271,6 +275,9 @@ impl AudioEncoder for OpusEncoder {
     }
 
     fn finish(&mut self, packets: &mut Vec<Bytes>) -> Result<(), CodecError> {
+        if !self.has_input {
+            return Ok(());
+        }
         let tail = usize::try_from(self.behind).expect("a lookahead is some milliseconds");
         let len = (self.pending.len() + tail * usize::from(self.channels)).next_multiple_of(self.frame_len());
         self.pending.resize(len, 0.0);

@@ -26,8 +26,8 @@ pub struct OpusToAacOptions {
     pub bits_per_second: Option<u32>,
     /// How far a packet may be from its place and still be joined to the one before it. Default 5 ms.
     pub max_jitter: Duration,
-    /// The longest gap that is concealed throughout; a longer one is concealed for this long, then silent.
-    /// Default 100 ms.
+    /// The longest gap that is concealed throughout; a longer one is concealed for this long, then silent. Held at
+    /// one second. Default 100 ms.
     pub max_conceal: Duration,
     /// The longest gap that is filled; a longer one ends the run. Also how far back a packet is taken for a late
     /// one and not for a jump. It bounds what one call may put out. Default 2 s.
@@ -120,8 +120,8 @@ pub struct OpusToAacStats {
 /// - A longer gap, or a step back by more than `max_fill`, ends the run: its frames are completed, and the next
 ///   frame is the first of a new run at the new time. Nothing marks that in the output but its timestamp, which is
 ///   not 1024 after the one before it.
-/// - A packet that is further off than `max_conceal` waits for the next: if that one follows it, both are taken, if
-///   it goes on where the run was, the first was a stray and is dropped. So one damaged timestamp costs one packet.
+/// - The first packet of the track, and one that is further off than `max_conceal`, waits for the next: if that one
+///   follows it, both are taken; if not, it was a stray and is dropped. So a damaged timestamp costs one packet.
 /// - Duplicates, packets whose time was already written and packets that cannot be decoded are dropped.
 ///
 /// [`OpusToAac::stats`] counts all of it.
@@ -223,7 +223,7 @@ impl OpusToAac {
             pre_skip: i64::from(opus.pre_skip),
             skip: u32::from(opus.pre_skip),
             max_jitter: i64::from(samples_in(options.max_jitter)),
-            max_conceal: samples_in(options.max_conceal),
+            max_conceal: samples_in(options.max_conceal).min(RATE),
             max_fill: i64::from(samples_in(options.max_fill)),
             run: None,
             suspect: None,
@@ -262,13 +262,8 @@ impl OpusToAac {
             self.stats.stray += 1;
             return Ok(());
         };
-        let result = self.place(Packet { at: at - self.pre_skip, samples, data: packet.data.clone() });
-        if result.is_err() {
-            self.run = None;
-            self.suspect = None;
-            self.decoder.reset()?;
-        }
-        result
+        let placed = self.place(Packet { at: at - self.pre_skip, samples, data: packet.data.clone() });
+        self.guard(placed)
     }
 
     /// The next frame, oldest first; its data is one raw frame of [`Self::config`].
@@ -281,15 +276,32 @@ impl OpusToAac {
     /// # Errors
     /// [`CodecError::Library`], as for [`Self::push`].
     pub fn finish(&mut self) -> Result<(), CodecError> {
-        if let Some(packet) = self.suspect.take() {
-            let fits = |run: &Run| (run.next..=run.next + self.max_fill).contains(&packet.at);
-            if self.run.as_ref().is_some_and(fits) {
-                self.append(&packet)?;
-            } else {
-                self.stats.stray += 1;
+        let placed = match self.suspect.take() {
+            Some(packet) if self.run.as_ref().is_none_or(|run| self.fills(run, &packet)) => {
+                self.append(&packet)
             }
+            Some(_) => {
+                self.stats.stray += 1;
+                Ok(())
+            }
+            None => Ok(()),
+        };
+        self.guard(placed)?;
+        let ended = self.end_run();
+        self.guard(ended)
+    }
+
+    /// After a failure, drops the run and what the codecs hold of it.
+    fn guard(&mut self, result: Result<(), CodecError>) -> Result<(), CodecError> {
+        if result.is_err() {
+            self.run = None;
+            self.suspect = None;
+            // The first failure is the one to tell; a codec that still fails will do so at the next packet.
+            let _ = self.encoder.finish(&mut self.frames);
+            self.frames.clear();
+            let _ = self.decoder.reset();
         }
-        self.end_run()
+        result
     }
 
     fn place(&mut self, packet: Packet) -> Result<(), CodecError> {
@@ -313,14 +325,12 @@ impl OpusToAac {
                     self.suspect = Some(packet);
                     return Ok(());
                 };
-                let step = packet.at - suspect.at;
-                if !(1..=self.max_fill).contains(&step) {
+                if !self.follows(&suspect, &packet) {
                     self.stats.stray += 1;
                     self.suspect = Some(packet);
                     return Ok(());
                 }
-                let fills = |run: &Run| (run.next..=run.next + self.max_fill).contains(&suspect.at);
-                if !self.run.as_ref().is_some_and(fills) {
+                if self.run.as_ref().is_some_and(|run| !self.fills(run, &suspect)) {
                     self.end_run()?;
                 }
                 self.append(&suspect)?;
@@ -330,9 +340,23 @@ impl OpusToAac {
         }
     }
 
+    /// Whether the gap between the run and `packet` may be filled.
+    fn fills(&self, run: &Run, packet: &Packet) -> bool {
+        (0..=self.max_fill).contains(&(packet.at - run.next))
+    }
+
+    /// Whether `packet` confirms the time of `suspect`.
+    fn follows(&self, suspect: &Packet, packet: &Packet) -> bool {
+        let gap = packet.at - suspect.at - i64::from(suspect.samples);
+        packet.at > suspect.at && gap <= self.max_fill.max(self.max_jitter)
+    }
+
     fn judge(&self, packet: &Packet) -> Place {
-        let Some(run) = &self.run else { return Place::Here };
-        if packet.at == run.last || self.suspect.as_ref().is_some_and(|suspect| suspect.at == packet.at) {
+        if self.suspect.as_ref().is_some_and(|suspect| suspect.at == packet.at) {
+            return Place::Duplicate;
+        }
+        let Some(run) = &self.run else { return Place::Doubtful };
+        if packet.at == run.last {
             return Place::Duplicate;
         }
         if packet.at < run.last {
