@@ -1,1 +1,61 @@
-//! Placeholder.
+//! Buckets, the spool and the uploader: from a closed segment on the local disk to an object in a store.
+//!
+//! - [`Bucket`] is where recordings end up: a local directory, memory, or a cloud store (features `aws`, `azure`,
+//!   `gcp`). Objects appear whole or not at all.
+//! - [`Spool`] is the directory where one task writes: files that are open, and closed ones that are not delivered.
+//! - [`Uploader`] brings closed files and playlists from the spool to the bucket, in the background: a playlist
+//!   never names a segment that is not stored, a store that is away never slows the recording, and what could not be
+//!   delivered stays in the spool, is told, and is tried again.
+//!
+//! Not here: what is in the files, what they are called, and when a task ends.
+//!
+//! ```
+//! use recorder_storage::{Bucket, Durability, Finished, ObjectKey, PlaylistEnd, Spool, Uploader, UploaderOptions};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let root = tempfile::tempdir()?;
+//! let bucket = Bucket::open("memory:", Default::default())?;
+//! let task = "task01".parse()?;
+//! let directory = ObjectKey::of_task(["rec"], &task)?;
+//! let mut spool = Spool::open(root.path(), &task, Durability::Sync)?;
+//! let (uploader, mut reports) =
+//!     Uploader::spawn(bucket.clone(), directory.clone(), &spool, UploaderOptions::default());
+//!
+//! // The task's thread writes a segment and names it in the playlist.
+//! let (segment, playlist) = ("a_0.ts".parse()?, "a.m3u8".parse()?);
+//! let mut file = spool.create(&segment)?;
+//! file.append(b"bytes of a segment")?;
+//! uploader.segment(&playlist, file.close()?)?;
+//! spool.append_playlist(&playlist, "#EXTINF:1.000,\na_0.ts\n")?;
+//! uploader.playlist(spool.playlist_version(&playlist, "#EXTM3U\n", PlaylistEnd::Ended))?;
+//!
+//! assert_eq!(uploader.finish().await, Finished::Delivered);
+//! while let Some(report) = reports.recv().await {
+//!     println!("{report:?}");
+//! }
+//! let text = bucket.get(&directory.join(&playlist)?).await?;
+//! assert_eq!(&text[..], b"#EXTM3U\n#EXTINF:1.000,\na_0.ts\n#EXT-X-ENDLIST\n");
+//! # Ok(())
+//! # }
+//! ```
+
+mod address;
+mod bucket;
+mod disk;
+mod error;
+mod key;
+#[cfg(feature = "fs")]
+mod local;
+mod order;
+mod retry;
+mod spool;
+mod transfer;
+mod uploader;
+
+pub use bucket::{Bucket, BucketOptions, Durability, ObjectInfo, PutMode};
+pub use error::{StorageError, VendorError};
+pub use key::ObjectKey;
+pub use retry::RetryOptions;
+pub use spool::{ClosedFile, PlaylistEnd, PlaylistVersion, Spool, SpoolError, SpoolFile, SpoolOptions};
+pub use uploader::{Finished, Report, Reports, Uploader, UploaderEnded, UploaderOptions};

@@ -1,0 +1,236 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use object_store::path::Path;
+use url::Url;
+
+use crate::bucket::BucketOptions;
+use crate::error::{StorageError, redact_text};
+
+/// What an address points to, before anything is opened.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Memory,
+    Directory(PathBuf),
+    Cloud(Url),
+}
+
+/// A text without `scheme:` in front is a path; a one-letter scheme is a drive of Windows.
+pub(crate) fn parse(text: &str) -> Result<Address, StorageError> {
+    let wrong = |reason: &str| invalid(text, reason);
+    if text.is_empty() {
+        return Err(wrong("it is empty"));
+    }
+    let scheme = match text.split_once(':') {
+        Some((scheme, _)) if scheme.len() > 1 && scheme.bytes().all(is_scheme_byte) => scheme,
+        _ => return Ok(Address::Directory(text.into())),
+    };
+    match scheme {
+        "memory" => match text {
+            "memory:" | "memory://" | "memory:///" => Ok(Address::Memory),
+            _ => Err(wrong("memory has no path")),
+        },
+        "file" => {
+            let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+            if url.query().is_some() || url.fragment().is_some() {
+                return Err(wrong("a directory has no query"));
+            }
+            url.to_file_path().map(Address::Directory).map_err(|()| wrong("it is not a local path"))
+        }
+        _ => {
+            let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+            if url.host_str().is_none_or(str::is_empty) {
+                return Err(wrong("it names no bucket"));
+            }
+            if url.fragment().is_some() {
+                return Err(wrong("an address has no fragment"));
+            }
+            Ok(Address::Cloud(url))
+        }
+    }
+}
+
+fn is_scheme_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}
+
+/// The address without user name, password and query.
+pub(crate) fn redacted(url: &Url) -> Box<str> {
+    redact_text(url.as_str()).into()
+}
+
+fn invalid(text: &str, reason: &str) -> StorageError {
+    let url = redact_text(text).escape_debug().collect::<String>();
+    StorageError::InvalidUrl { url: url.into(), reason: redact_text(reason).into() }
+}
+
+/// The store behind the address, and the prefix inside it.
+pub(crate) fn open_cloud(
+    url: &Url,
+    options: &BucketOptions,
+) -> Result<(Arc<dyn ObjectStore>, Path), StorageError> {
+    let prefix = Path::from_url_path(url.path()).map_err(|_| {
+        invalid(url.as_str(), "its path has an empty component, `.`, `..` or a control character")
+    })?;
+    let store = match url.scheme() {
+        "s3" | "s3a" => open_s3(url, options)?,
+        "az" | "azure" | "abfs" | "abfss" => open_azure(url, options)?,
+        "gs" => open_gcs(url, options)?,
+        _ => return Err(invalid(url.as_str(), "its scheme is none of file, memory, s3, az, gs")),
+    };
+    Ok((store, prefix))
+}
+
+#[cfg(any(not(feature = "aws"), not(feature = "azure"), not(feature = "gcp")))]
+fn off(url: &Url, feature: &'static str) -> StorageError {
+    StorageError::FeatureOff { scheme: url.scheme().into(), feature }
+}
+
+#[cfg(not(feature = "aws"))]
+fn open_s3(url: &Url, _options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    Err(off(url, "aws"))
+}
+
+#[cfg(not(feature = "azure"))]
+fn open_azure(url: &Url, _options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    Err(off(url, "azure"))
+}
+
+#[cfg(not(feature = "gcp"))]
+fn open_gcs(url: &Url, _options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    Err(off(url, "gcp"))
+}
+
+#[cfg(feature = "aws")]
+fn open_s3(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    use object_store::aws::AmazonS3Builder;
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(url.host_str().unwrap_or_default());
+    for (key, value) in url.query_pairs() {
+        let config = key.to_ascii_lowercase().parse().map_err(|_| unknown_key(url, &key))?;
+        builder = builder.with_config(config, value);
+    }
+    let builder = builder.with_retry(retry(options)).with_client_options(client(url, options));
+    Ok(Arc::new(builder.build().map_err(|error| invalid(url.as_str(), &error.to_string()))?))
+}
+
+#[cfg(feature = "azure")]
+fn open_azure(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    use object_store::azure::MicrosoftAzureBuilder;
+    let mut builder = MicrosoftAzureBuilder::from_env().with_url(without_query(url));
+    for (key, value) in url.query_pairs() {
+        let config = key.to_ascii_lowercase().parse().map_err(|_| unknown_key(url, &key))?;
+        builder = builder.with_config(config, value);
+    }
+    let builder = builder.with_retry(retry(options)).with_client_options(client(url, options));
+    Ok(Arc::new(builder.build().map_err(|error| invalid(url.as_str(), &error.to_string()))?))
+}
+
+#[cfg(feature = "gcp")]
+fn open_gcs(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    use object_store::gcp::GoogleCloudStorageBuilder;
+    let mut builder = GoogleCloudStorageBuilder::from_env().with_url(without_query(url));
+    for (key, value) in url.query_pairs() {
+        let config = key.to_ascii_lowercase().parse().map_err(|_| unknown_key(url, &key))?;
+        builder = builder.with_config(config, value);
+    }
+    let builder = builder.with_retry(retry(options)).with_client_options(client(url, options));
+    Ok(Arc::new(builder.build().map_err(|error| invalid(url.as_str(), &error.to_string()))?))
+}
+
+#[cfg(any(feature = "azure", feature = "gcp"))]
+fn without_query(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.into()
+}
+
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+fn unknown_key(url: &Url, key: &str) -> StorageError {
+    let key: String = key.chars().take(64).collect();
+    invalid(url.as_str(), &format!("`{}` is no configuration key of this store", key.escape_debug()))
+}
+
+/// The uploader above retries with its own budget, so the client gives up early.
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+fn retry(options: &BucketOptions) -> object_store::RetryConfig {
+    object_store::RetryConfig {
+        max_retries: options.request_retries,
+        retry_timeout: options.request_timeout,
+        ..Default::default()
+    }
+}
+
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+fn client(url: &Url, options: &BucketOptions) -> object_store::ClientOptions {
+    let clear = url.query_pairs().any(|(_, value)| value.starts_with("http://"));
+    object_store::ClientOptions::new()
+        .with_timeout(options.request_timeout)
+        .with_connect_timeout(std::time::Duration::from_secs(10))
+        .with_allow_http(clear)
+        .with_content_type_for_suffix("m3u8", "application/vnd.apple.mpegurl")
+        .with_content_type_for_suffix("ts", "video/mp2t")
+        .with_content_type_for_suffix("mp4", "video/mp4")
+        .with_content_type_for_suffix("aac", "audio/aac")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_told_apart() {
+        for (text, expected) in [
+            ("out", Address::Directory("out".into())),
+            ("./a:b", Address::Directory("./a:b".into())),
+            ("/var/rec", Address::Directory("/var/rec".into())),
+            ("file:///var/a%20b", Address::Directory("/var/a b".into())),
+            ("memory:", Address::Memory),
+            ("memory:///", Address::Memory),
+        ] {
+            assert_eq!(parse(text).unwrap(), expected, "{text}");
+        }
+        assert!(matches!(parse("s3://b/p?region=x").unwrap(), Address::Cloud(_)));
+        for bad in ["", "memory:/x", "file://host/x", "file:///x?y=1", "s3:///p", "s3://b/p#x", "s3:"] {
+            assert!(matches!(parse(bad), Err(StorageError::InvalidUrl { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_error_shows_a_secret() {
+        for text in [
+            "s3://user:SECRET@b/p//q?secret_access_key=SECRET",
+            "nope://user:SECRET@b/p?secret=SECRET",
+            "file:///x?SECRET",
+            "s3://b/p?no_such_key=SECRET&x=y",
+            "s3://b/p?region=r&conditional_put=SECRET",
+        ] {
+            let error = match parse(text) {
+                Ok(Address::Cloud(url)) => open_cloud(&url, &BucketOptions::default()).map(drop).unwrap_err(),
+                Ok(other) => panic!("{text}: {other:?}"),
+                Err(error) => error,
+            };
+            assert!(!format!("{error} {error:?}").contains("SECRET"), "{text}: {error:?}");
+        }
+    }
+
+    #[cfg(not(feature = "aws"))]
+    #[test]
+    fn a_missing_feature_is_named() {
+        let Address::Cloud(url) = parse("s3://b/p").unwrap() else { panic!("a cloud address") };
+        let error = open_cloud(&url, &BucketOptions::default()).map(drop).unwrap_err();
+        assert!(matches!(error, StorageError::FeatureOff { feature: "aws", .. }), "{error:?}");
+    }
+
+    #[cfg(feature = "aws")]
+    #[test]
+    fn s3_addresses_open_without_a_connection() {
+        let text = "s3://b/p/q?endpoint=http://127.0.0.1:9&region=r&access_key_id=a&secret_access_key=SECRET\
+                    &virtual_hosted_style_request=false&conditional_put=disabled";
+        let Address::Cloud(url) = parse(text).unwrap() else { panic!("a cloud address") };
+        let (store, prefix) = open_cloud(&url, &BucketOptions::default()).unwrap();
+        assert_eq!(prefix.as_ref(), "p/q");
+        assert!(!format!("{store} {}", redacted(&url)).contains("SECRET"));
+        assert_eq!(&*redacted(&url), "s3://b/p/q?[redacted]");
+    }
+}

@@ -1,0 +1,326 @@
+use std::fmt;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use crate::address;
+use crate::error::StorageError;
+use crate::key::ObjectKey;
+use crate::transfer;
+
+/// How hard files are pressed to the disk before a call returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// File and directory are synced: what was acknowledged survives a power failure.
+    #[default]
+    Sync,
+    /// Nothing is synced: what was acknowledged survives the death of the process, and no more.
+    Relaxed,
+}
+
+/// What [`Bucket::put_file`] does when there is an object of that name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PutMode {
+    /// Leaves it: the same bytes are a success, other bytes a [`StorageError::Conflict`].
+    Create,
+    /// Replaces it.
+    Replace,
+}
+
+/// How a bucket works; the defaults suit recordings of any length.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BucketOptions {
+    /// For local directories. Default: [`Durability::Sync`].
+    pub durability: Durability,
+    /// Files from this size on go up in parts of this size, in bytes; raised for files that would need more than
+    /// 9 000 parts. Default 8 MiB; cloud stores refuse less than 5 MiB.
+    pub part_size: usize,
+    /// Parts of one file on their way at a time; at least 1. Default 3. One transfer holds at most
+    /// `part_size * (part_concurrency + 1)` bytes.
+    pub part_concurrency: usize,
+    /// Tries of one request inside the client of a cloud store, on top of the first. Default 2: the
+    /// [`Uploader`](crate::Uploader) has its own.
+    pub request_retries: usize,
+    /// The longest one request may take, and so the slowest line that still gets a part through (8 MiB in 5 minutes
+    /// is 28 kB/s). Default 5 minutes.
+    pub request_timeout: Duration,
+}
+
+impl Default for BucketOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Sync,
+            part_size: 8 << 20,
+            part_concurrency: 3,
+            request_retries: 2,
+            request_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+impl BucketOptions {
+    /// Sets [`BucketOptions::durability`].
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets [`BucketOptions::part_size`].
+    #[must_use]
+    pub fn with_part_size(mut self, bytes: usize) -> Self {
+        self.part_size = bytes.max(1);
+        self
+    }
+
+    /// Sets [`BucketOptions::part_concurrency`].
+    #[must_use]
+    pub fn with_part_concurrency(mut self, parts: usize) -> Self {
+        self.part_concurrency = parts.max(1);
+        self
+    }
+
+    /// Sets [`BucketOptions::request_retries`].
+    #[must_use]
+    pub fn with_request_retries(mut self, retries: usize) -> Self {
+        self.request_retries = retries;
+        self
+    }
+
+    /// Sets [`BucketOptions::request_timeout`].
+    #[must_use]
+    pub fn with_request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+}
+
+/// One object of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct ObjectInfo {
+    /// Its key, without the bucket's prefix.
+    pub key: ObjectKey,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// Where recordings are stored: a local directory, memory, or a bucket of a cloud store. Cheap to clone.
+///
+/// Readers see an object whole or not at all, also while it is replaced. `Debug` and `Display` show the address
+/// without its secrets.
+#[derive(Clone)]
+pub struct Bucket(Arc<Inner>);
+
+struct Inner {
+    address: Box<str>,
+    prefix: Path,
+    options: BucketOptions,
+    store: Arc<dyn ObjectStore>,
+    #[cfg(feature = "fs")]
+    local: Option<crate::local::LocalDirectory>,
+}
+
+impl Bucket {
+    /// A bucket in memory, empty and of its own.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self::new("memory:".into(), Path::ROOT, Arc::new(InMemory::new()), BucketOptions::default())
+    }
+
+    /// A local directory, made when it is missing.
+    ///
+    /// # Errors
+    /// [`StorageError::InvalidUrl`] when there is no such directory and it cannot be made.
+    #[cfg(feature = "fs")]
+    pub fn local(directory: &FilePath, options: BucketOptions) -> Result<Self, StorageError> {
+        let (local, store) = crate::local::LocalDirectory::open(directory, options.durability)?;
+        Ok(Self(Arc::new(Inner {
+            address: directory.display().to_string().escape_debug().collect::<String>().into(),
+            prefix: Path::ROOT,
+            options,
+            store,
+            local: Some(local),
+        })))
+    }
+
+    /// Any store of the `object_store` crate, under `prefix` if there is one.
+    #[must_use]
+    pub fn from_store(
+        store: Arc<dyn ObjectStore>,
+        prefix: Option<&ObjectKey>,
+        options: BucketOptions,
+    ) -> Self {
+        let path = prefix.map_or(Path::ROOT, |p| p.under(&Path::ROOT).unwrap_or(Path::ROOT));
+        Self::new("store:".into(), path, store, options)
+    }
+
+    /// The bucket at an address:
+    ///
+    /// | address | bucket | feature |
+    /// |---|---|---|
+    /// | `out`, `/var/rec`, `file:///var/rec` | a local directory | `fs` |
+    /// | `memory:` | memory | |
+    /// | `s3://bucket/prefix?endpoint=…&region=…` | S3, and what speaks its protocol (COS, OSS, MinIO) | `aws` |
+    /// | `az://container/prefix?account=…` | Azure Blob Storage | `azure` |
+    /// | `gs://bucket/prefix` | Google Cloud Storage | `gcp` |
+    ///
+    /// Query keys are the configuration keys of the `object_store` crate: `endpoint`, `region`, `access_key_id`,
+    /// `secret_access_key`, `token`, `virtual_hosted_style_request`, `conditional_put=disabled` (for stores that do
+    /// not know `If-None-Match`) and so on. An unknown key is an error. What the address leaves out comes from the
+    /// environment as with the vendor's tools (`AWS_ACCESS_KEY_ID` and so on). An endpoint with `http://` may be
+    /// spoken to in the clear.
+    ///
+    /// # Errors
+    /// [`StorageError::InvalidUrl`] or [`StorageError::FeatureOff`]; neither shows a secret.
+    pub fn open(address: &str, options: BucketOptions) -> Result<Self, StorageError> {
+        match address::parse(address)? {
+            address::Address::Memory => Ok(Self(Arc::new(Inner {
+                address: "memory:".into(),
+                prefix: Path::ROOT,
+                options,
+                store: Arc::new(InMemory::new()),
+                #[cfg(feature = "fs")]
+                local: None,
+            }))),
+            #[cfg(feature = "fs")]
+            address::Address::Directory(directory) => Self::local(&directory, options),
+            #[cfg(not(feature = "fs"))]
+            address::Address::Directory(_) => {
+                Err(StorageError::FeatureOff { scheme: "file".into(), feature: "fs" })
+            }
+            address::Address::Cloud(url) => {
+                let (store, prefix) = address::open_cloud(&url, &options)?;
+                Ok(Self::new(address::redacted(&url), prefix, store, options))
+            }
+        }
+    }
+
+    fn new(address: Box<str>, prefix: Path, store: Arc<dyn ObjectStore>, options: BucketOptions) -> Self {
+        Self(Arc::new(Inner {
+            address,
+            prefix,
+            options,
+            store,
+            #[cfg(feature = "fs")]
+            local: None,
+        }))
+    }
+
+    /// Stores `data` under `key` in one step, in the place of what was there.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. After an error the object is the old or the new one, never a part.
+    pub async fn put(&self, key: &ObjectKey, data: Bytes) -> Result<(), StorageError> {
+        let path = key.under(&self.0.prefix)?;
+        #[cfg(feature = "fs")]
+        if let Some(local) = &self.0.local {
+            return local.put(key.clone(), data).await;
+        }
+        match self.0.store.put(&path, data.into()).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(StorageError::from_store(key, &error)),
+        }
+    }
+
+    /// Stores the file under `key` in one step. A local directory on the same file system takes the file itself, so
+    /// that its bytes are not written twice: **after a success `file` may be gone**, and what is left of it is the
+    /// caller's to remove. Nobody may write to it any more.
+    ///
+    /// Stores get it as a stream of bounded size, from [`BucketOptions::part_size`] on in parts; an upload in parts
+    /// that fails is aborted, so that no parts are left behind. There, and where a store has no conditional put,
+    /// [`PutMode::Create`] looks before it writes: it does not protect against a second writer in the same instant.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. After an error `file` is still there, and the object is whole or missing.
+    pub async fn put_file(
+        &self,
+        key: &ObjectKey,
+        file: &FilePath,
+        mode: PutMode,
+    ) -> Result<(), StorageError> {
+        let path = key.under(&self.0.prefix)?;
+        #[cfg(feature = "fs")]
+        if let Some(local) = &self.0.local {
+            return local.put_file(key.clone(), file.to_owned(), mode).await;
+        }
+        transfer::put_file(&self.0.store, &path, key, file, mode, &self.0.options).await
+    }
+
+    /// The whole object.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] and the others.
+    pub async fn get(&self, key: &ObjectKey) -> Result<Bytes, StorageError> {
+        let path = key.under(&self.0.prefix)?;
+        let failed = |error| StorageError::from_store(key, &error);
+        self.0.store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)
+    }
+
+    /// The objects in the directory `under` and below it (in the whole bucket for `None`), sorted by key. Objects
+    /// whose name is no [`ObjectKey`] are left out.
+    ///
+    /// # Errors
+    /// See [`StorageError`]. A directory that does not exist is empty.
+    pub async fn list(&self, under: Option<&ObjectKey>) -> Result<Vec<ObjectInfo>, StorageError> {
+        let path = match under {
+            Some(key) => key.under(&self.0.prefix)?,
+            None => self.0.prefix.clone(),
+        };
+        let skip = match self.0.prefix.as_ref() {
+            "" => 0,
+            prefix => prefix.len() + 1,
+        };
+        let mut objects = Vec::new();
+        let mut listing = self.0.store.list((!path.is_root()).then_some(&path));
+        loop {
+            match listing.try_next().await {
+                Ok(Some(meta)) => {
+                    let key = meta.location.as_ref().get(skip..).and_then(|key| key.parse().ok());
+                    objects.extend(key.map(|key| ObjectInfo { key, size: meta.size }));
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    let place = under.cloned().map_or_else(|| "list".parse(), Ok)?;
+                    return Err(StorageError::from_store(&place, &error));
+                }
+            }
+        }
+        objects.sort();
+        Ok(objects)
+    }
+
+    /// Removes the object; a missing one is a success.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        let path = key.under(&self.0.prefix)?;
+        match self.0.store.delete(&path).await {
+            Ok(()) => Ok(()),
+            Err(error) => match StorageError::from_store(key, &error) {
+                StorageError::NotFound { .. } => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.address)
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Bucket").field(&self.0.address).finish()
+    }
+}

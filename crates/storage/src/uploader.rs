@@ -1,0 +1,470 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use recorder_types::ObjectName;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::bucket::{Bucket, PutMode};
+use crate::error::StorageError;
+use crate::key::ObjectKey;
+use crate::order::{Effort, Job, Order, Outcome};
+use crate::retry::{Jitter, RetryOptions};
+use crate::spool::{ClosedFile, Place, PlaylistEnd, PlaylistVersion, Spool};
+
+/// How an [`Uploader`] works.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct UploaderOptions {
+    /// Files and playlists on their way at a time; at least 1. Default 4.
+    pub parallel: usize,
+    /// How one file is tried before it is kept.
+    pub retry: RetryOptions,
+    /// Time between two tries of what was kept. Default 30 s.
+    pub redeliver_every: Duration,
+}
+
+impl Default for UploaderOptions {
+    fn default() -> Self {
+        Self { parallel: 4, retry: RetryOptions::default(), redeliver_every: Duration::from_secs(30) }
+    }
+}
+
+impl UploaderOptions {
+    /// Sets [`UploaderOptions::parallel`].
+    #[must_use]
+    pub fn with_parallel(mut self, jobs: usize) -> Self {
+        self.parallel = jobs.max(1);
+        self
+    }
+
+    /// Sets [`UploaderOptions::retry`].
+    #[must_use]
+    pub fn with_retry(mut self, retry: RetryOptions) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets [`UploaderOptions::redeliver_every`].
+    #[must_use]
+    pub fn with_redeliver_every(mut self, interval: Duration) -> Self {
+        self.redeliver_every = interval;
+        self
+    }
+}
+
+/// What an [`Uploader`] tells.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Report {
+    /// A segment, or another file, is in the bucket and out of the spool.
+    SegmentStored {
+        /// The file.
+        name: ObjectName,
+    },
+    /// A playlist is in the bucket.
+    PlaylistStored {
+        /// The playlist.
+        name: ObjectName,
+        /// Segments that were handed over for it before this version.
+        segments: u64,
+    },
+    /// Delivery was given up for now: the file stays in the spool and is tried again from time to time. Told once
+    /// until it is stored.
+    Kept {
+        /// The file or playlist.
+        name: ObjectName,
+        /// What the store said last; of several files kept together, to one of them.
+        error: Arc<StorageError>,
+    },
+    /// The store refused or could not be reached. Told when the code changes, and again after a success.
+    Error {
+        /// The store's code, see [`StorageError::code`].
+        code: String,
+        /// The store's message, see [`StorageError::message`].
+        message: String,
+    },
+    /// After [`Finished::Kept`]: everything is delivered now. Nothing follows.
+    AllDelivered,
+}
+
+/// How a task's deliveries stand when it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// Everything is in the bucket and the task's spool is gone.
+    Delivered,
+    /// So many files and playlists wait in the spool; [`Report::AllDelivered`] tells when they are through.
+    Kept(usize),
+}
+
+/// The uploader is gone, with the runtime that it ran on; the file stays in the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the uploader has ended")]
+pub struct UploaderEnded;
+
+/// Brings one task's closed files and playlists into a bucket, in the background and in order: no playlist is put
+/// before every segment handed over for it is stored.
+///
+/// Handing over never waits for the store, from any thread. What waits is held as names, a few hundred bytes each,
+/// and as files in the spool, whose limit bounds both. Dropped without [`Uploader::finish`], it goes on until
+/// everything is delivered or its runtime ends.
+#[derive(Debug)]
+pub struct Uploader {
+    commands: mpsc::UnboundedSender<Command>,
+    undelivered: Arc<AtomicUsize>,
+}
+
+/// The reports of one uploader, in the order of events.
+///
+/// They are held until they are read, one for every file stored: read them, or drop this when nobody wants to know.
+#[derive(Debug)]
+pub struct Reports(mpsc::UnboundedReceiver<Report>);
+
+impl Reports {
+    /// The next report; `None` after the last.
+    pub async fn recv(&mut self) -> Option<Report> {
+        self.0.recv().await
+    }
+
+    /// The next report if there is one already.
+    pub fn try_recv(&mut self) -> Option<Report> {
+        self.0.try_recv().ok()
+    }
+}
+
+#[derive(Debug)]
+enum Command {
+    File { file: ClosedFile, playlist: Option<ObjectName> },
+    Playlist(PlaylistVersion),
+    Redeliver,
+    Finish(oneshot::Sender<Finished>),
+}
+
+impl Uploader {
+    /// Starts uploading from `spool` into the directory `directory` of `bucket`.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with timers.
+    #[must_use]
+    pub fn spawn(
+        bucket: Bucket,
+        directory: ObjectKey,
+        spool: &Spool,
+        options: UploaderOptions,
+    ) -> (Self, Reports) {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (reports, outbox) = mpsc::unbounded_channel();
+        let undelivered = Arc::new(AtomicUsize::new(0));
+        let driver = Driver {
+            target: Arc::new(Target { bucket, directory, retry: options.retry }),
+            place: spool.place(),
+            order: Order::new(options.parallel),
+            running: FuturesUnordered::new(),
+            reports,
+            undelivered: Arc::clone(&undelivered),
+            redeliver_every: options.redeliver_every,
+            finishing: Vec::new(),
+            told_kept: false,
+            last_error: None,
+            told_code: None,
+            jobs: 0,
+        };
+        tokio::spawn(driver.run(inbox));
+        (Self { commands, undelivered }, Reports(outbox))
+    }
+
+    /// Hands over a segment that the playlist `playlist` lists from its next version on.
+    ///
+    /// # Errors
+    /// [`UploaderEnded`].
+    pub fn segment(&self, playlist: &ObjectName, file: ClosedFile) -> Result<(), UploaderEnded> {
+        self.send(Command::File { file, playlist: Some(playlist.clone()) })
+    }
+
+    /// Hands over a file that no playlist lists.
+    ///
+    /// # Errors
+    /// [`UploaderEnded`].
+    pub fn file(&self, file: ClosedFile) -> Result<(), UploaderEnded> {
+        self.send(Command::File { file, playlist: None })
+    }
+
+    /// Hands over a playlist that lists every segment handed over for it so far, and no other. Put when they are
+    /// stored, unless a newer version may be put by then.
+    ///
+    /// # Errors
+    /// [`UploaderEnded`].
+    pub fn playlist(&self, version: PlaylistVersion) -> Result<(), UploaderEnded> {
+        self.send(Command::Playlist(version))
+    }
+
+    /// Tries what was kept now and not at the next interval.
+    ///
+    /// # Errors
+    /// [`UploaderEnded`].
+    pub fn redeliver(&self) -> Result<(), UploaderEnded> {
+        self.send(Command::Redeliver)
+    }
+
+    /// Waits until everything handed over is delivered or kept. What was kept goes on being tried afterwards.
+    ///
+    /// With a store that is away this takes one last try of one file, not of all.
+    pub async fn finish(&self) -> Finished {
+        let (answer, finished) = oneshot::channel();
+        if self.send(Command::Finish(answer)).is_ok() {
+            if let Ok(finished) = finished.await {
+                return finished;
+            }
+        }
+        match self.undelivered.load(Ordering::Acquire) {
+            0 => Finished::Delivered,
+            kept => Finished::Kept(kept),
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), UploaderEnded> {
+        self.commands.send(command).map_err(|_| UploaderEnded)
+    }
+}
+
+/// Where everything goes, for the jobs.
+struct Target {
+    bucket: Bucket,
+    directory: ObjectKey,
+    retry: RetryOptions,
+}
+
+struct Done {
+    job: DoneJob,
+    result: Result<(), StorageError>,
+}
+
+enum DoneJob {
+    File { id: u64 },
+    Playlist { list: usize, serial: u64, files: u64 },
+}
+
+struct Driver {
+    target: Arc<Target>,
+    place: Arc<Place>,
+    order: Order<ClosedFile, PlaylistVersion>,
+    running: FuturesUnordered<BoxFuture<'static, Done>>,
+    reports: mpsc::UnboundedSender<Report>,
+    undelivered: Arc<AtomicUsize>,
+    redeliver_every: Duration,
+    finishing: Vec<oneshot::Sender<Finished>>,
+    told_kept: bool,
+    last_error: Option<Arc<StorageError>>,
+    told_code: Option<String>,
+    /// Jobs started so far: seeds the jitter of each.
+    jobs: u64,
+}
+
+impl Driver {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+        let mut open = true;
+        let mut next_tick = Instant::now() + self.redeliver_every;
+        loop {
+            self.start_jobs();
+            self.report_kept();
+            self.undelivered.store(self.order.undelivered(), Ordering::Release);
+            if self.order.is_at_rest() && (!open || !self.finishing.is_empty() || self.told_kept) {
+                let kept = self.order.undelivered();
+                if kept == 0 {
+                    self.clean_up();
+                }
+                for answer in self.finishing.drain(..) {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(if kept == 0 { Finished::Delivered } else { Finished::Kept(kept) });
+                    self.told_kept |= kept > 0;
+                }
+                if kept == 0 {
+                    if self.told_kept {
+                        self.tell(Report::AllDelivered);
+                    }
+                    return;
+                }
+            }
+            tokio::select! {
+                biased;
+                Some(done) = self.running.next() => self.finish_job(done),
+                command = inbox.recv(), if open => match command {
+                    Some(command) => self.take(command),
+                    None => {
+                        open = false;
+                        self.order.tick();
+                    }
+                },
+                () = sleep_until(next_tick) => {
+                    next_tick = Instant::now() + self.redeliver_every;
+                    self.order.tick();
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::File { file, playlist } => {
+                self.order.push_file(file.name().clone(), playlist.as_ref(), file);
+            }
+            Command::Playlist(version) => {
+                let name = version.name().clone();
+                self.order.push_version(&name, version);
+            }
+            Command::Redeliver => self.order.tick(),
+            Command::Finish(answer) => {
+                self.finishing.push(answer);
+                self.order.tick();
+            }
+        }
+    }
+
+    fn start_jobs(&mut self) {
+        while let Some(job) = self.order.start() {
+            let target = Arc::clone(&self.target);
+            let jitter = self.target.retry.jitter(self.jobs);
+            self.jobs += 1;
+            self.running.push(match job {
+                Job::File { id, payload, effort } => Box::pin(async move {
+                    let result = target.put_segment(payload, effort, jitter).await;
+                    Done { job: DoneJob::File { id }, result }
+                }),
+                Job::Playlist { list, serial, files, payload, effort } => Box::pin(async move {
+                    let result = target.put_playlist(payload, effort, jitter).await;
+                    Done { job: DoneJob::Playlist { list, serial, files }, result }
+                }),
+            });
+        }
+    }
+
+    fn finish_job(&mut self, done: Done) {
+        let outcome = match &done.result {
+            Ok(()) => Outcome::Stored,
+            Err(error) if error.is_retryable() => Outcome::Unreachable,
+            Err(_) => Outcome::Refused,
+        };
+        if let Err(error) = done.result {
+            self.tell_error(&error);
+            self.last_error = Some(Arc::new(error));
+        } else {
+            self.told_code = None;
+        }
+        match done.job {
+            DoneJob::File { id } => {
+                let name = self.order.file_done(id, outcome);
+                if outcome == Outcome::Stored {
+                    self.tell(Report::SegmentStored { name });
+                }
+            }
+            DoneJob::Playlist { list, serial, files } => {
+                let name = self.order.playlist_done(list, serial, outcome);
+                if outcome == Outcome::Stored {
+                    self.tell(Report::PlaylistStored { name, segments: files });
+                }
+            }
+        }
+    }
+
+    fn report_kept(&mut self) {
+        while let Some(name) = self.order.take_kept() {
+            let error = self.last_error.clone().expect("something is kept only after an error");
+            tracing::warn!(%name, code = error.code(), "kept in the spool");
+            self.tell(Report::Kept { name, error });
+        }
+    }
+
+    fn tell_error(&mut self, error: &StorageError) {
+        let code = error.code().to_owned();
+        if self.told_code.as_ref() != Some(&code) {
+            self.tell(Report::Error { code: code.clone(), message: error.message() });
+            self.told_code = Some(code);
+        }
+    }
+
+    fn tell(&self, report: Report) {
+        // Nobody has to listen.
+        let _ = self.reports.send(report);
+    }
+
+    fn clean_up(&self) {
+        for playlist in self.order.playlists() {
+            self.place.remove_body(playlist);
+        }
+        self.place.remove_if_empty();
+    }
+}
+
+impl Target {
+    async fn put_segment(
+        &self,
+        file: ClosedFile,
+        effort: Effort,
+        mut jitter: Jitter,
+    ) -> Result<(), StorageError> {
+        let key = self.directory.join(file.name())?;
+        let path = file.path();
+        loop {
+            match self.bucket.put_file(&key, &path, PutMode::Create).await {
+                Ok(()) => break,
+                Err(error) => self.wait(error, effort, &mut jitter).await?,
+            }
+        }
+        blocking(&key, move || Ok(file.delivered())).await
+    }
+
+    async fn put_playlist(
+        &self,
+        version: PlaylistVersion,
+        effort: Effort,
+        mut jitter: Jitter,
+    ) -> Result<(), StorageError> {
+        let key = self.directory.join(version.name())?;
+        let reader = version.clone();
+        let failed = key.clone();
+        let text = blocking(&key, move || {
+            reader.read().map_err(|source| StorageError::Source { key: failed, source })
+        })
+        .await?;
+        loop {
+            match self.bucket.put(&key, text.clone()).await {
+                Ok(()) => break,
+                Err(error) => self.wait(error, effort, &mut jitter).await?,
+            }
+        }
+        if version.ended() == PlaylistEnd::Ended {
+            blocking(&key, move || Ok(version.remove_body())).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits before the next try, or gives the error back when there is none.
+    async fn wait(
+        &self,
+        error: StorageError,
+        effort: Effort,
+        jitter: &mut Jitter,
+    ) -> Result<(), StorageError> {
+        if effort == Effort::Once || !error.is_retryable() {
+            return Err(error);
+        }
+        let Some(pause) = jitter.next_pause() else { return Err(error) };
+        tracing::debug!(code = error.code(), ?pause, "trying again");
+        sleep(pause).await;
+        Ok(())
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    key: &ObjectKey,
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(join) => Err(StorageError::Source { key: key.clone(), source: std::io::Error::other(join) }),
+    }
+}
