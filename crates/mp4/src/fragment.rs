@@ -166,8 +166,8 @@ impl Run {
         let entries = body.slice(taken..);
         let mut run = Self { start, offset, left: count, first_flags, defaults, flags, entries };
         let width = run.width();
-        if width > 0 {
-            let room = run.entries.len() / width;
+        // Without fields of its own a sample takes no room.
+        if let Some(room) = run.entries.len().checked_div(width) {
             let len = usize::try_from(count).ok().filter(|&len| len <= room);
             let len = len.ok_or(TrackError::Count { table: kind, count, room })?;
             run.entries.truncate(len * width);
@@ -231,16 +231,16 @@ impl Run {
 }
 
 /// The runs of one track that are still to be read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RunQueue {
     runs: VecDeque<Run>,
     dts: i64,
 }
 
 impl RunQueue {
-    /// `dts` is where the first run begins if it does not say.
-    pub(crate) const fn new(dts: i64) -> Self {
-        Self { runs: VecDeque::new(), dts }
+    /// Where the first run begins if it does not say.
+    pub(crate) const fn begin_at(&mut self, dts: i64) {
+        self.dts = dts;
     }
 
     pub(crate) fn is_empty(&self) -> bool {

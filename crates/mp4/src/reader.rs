@@ -82,6 +82,7 @@ pub struct Reader {
     /// Fragments since the last time that all of them were used up.
     ahead: usize,
     cut_at: Option<u64>,
+    fatal: Option<ReadError>,
 }
 
 /// Where the walk over the boxes of the file is.
@@ -125,6 +126,7 @@ impl Reader {
             rejected: Vec::new(),
             ahead: 0,
             cut_at: None,
+            fatal: None,
         }
     }
 
@@ -152,6 +154,9 @@ impl Reader {
     /// # Errors
     /// [`ReadError`] if the file cannot be read at all; polling again gives the same.
     pub fn poll(&mut self) -> Result<Event, ReadError> {
+        if let Some(error) = &self.fatal {
+            return Err(error.clone());
+        }
         loop {
             if self.have_movie && !self.told_tracks {
                 self.told_tracks = true;
@@ -184,12 +189,22 @@ impl Reader {
     /// [`ReadError::WrongSupply`] if they are not as many as asked for, with nothing changed. Others if the file
     /// cannot be read at all.
     pub fn supply(&mut self, data: Bytes) -> Result<(), ReadError> {
+        let taken = self.take(&data);
+        if let Err(error) = &taken
+            && !matches!(error, ReadError::WrongSupply { .. })
+        {
+            self.fatal = Some(error.clone());
+        }
+        taken
+    }
+
+    fn take(&mut self, data: &Bytes) -> Result<(), ReadError> {
         let got = data.len();
         match self.walk {
             Walk::Header { at } if self.wants_box() => {
                 let len = self.file_len.saturating_sub(at).min(MAX_HEADER as u64);
                 match usize::try_from(len) {
-                    Ok(len) if len == got => self.take_header(at, &data),
+                    Ok(len) if len == got => self.take_header(at, data),
                     len => Err(ReadError::WrongSupply {
                         wanted: Some(Need { at, len: len.unwrap_or(MAX_HEADER) }),
                         got,
@@ -201,7 +216,7 @@ impl Reader {
             }
             Walk::Body { movie, at, body } => {
                 self.walk = Walk::Header { at: body.at + body.len as u64 };
-                if movie { self.take_movie(at, &data) } else { self.take_fragment(at, &data) }
+                if movie { self.take_movie(at, data) } else { self.take_fragment(at, data) }
             }
             _ => Err(ReadError::WrongSupply { wanted: None, got }),
         }
@@ -212,11 +227,12 @@ impl Reader {
         if !self.have_movie {
             return true;
         }
-        let dry = |state: &TrackState| !state.done && state.next.is_none() && state.is_dry();
+        let ended = |state: &TrackState| state.done || state.failed.is_some();
+        let dry = |state: &TrackState| state.next.is_none() && state.is_dry();
         self.fragmented
             && !matches!(self.walk, Walk::End)
-            && self.states.iter().any(dry)
-            && (self.ahead < MAX_AHEAD || self.states.iter().all(|state| state.done || dry(state)))
+            && self.states.iter().any(|state| !ended(state) && dry(state))
+            && (self.ahead < MAX_AHEAD || self.states.iter().all(dry))
     }
 
     fn end_walk(&mut self, cut_at: Option<u64>) {
@@ -273,7 +289,7 @@ impl Reader {
         for MovieTrack { info, tables, defaults } in movie.tracks {
             self.states.push(TrackState {
                 tables: Some(TableCursor::new(tables)),
-                runs: RunQueue::new(0),
+                runs: RunQueue::default(),
                 defaults,
                 next: None,
                 failed: None,
@@ -297,10 +313,10 @@ impl Reader {
                 continue;
             };
             match fragment.runs {
-                Ok(runs) => state.runs.extend(runs),
+                Ok(runs) if state.failed.is_none() => state.runs.extend(runs),
                 // What is queued before it is still good; the error waits its turn.
                 Err(error) if state.failed.is_none() => state.failed = Some(error),
-                Err(_) => {}
+                _ => {}
             }
         }
         self.peek_all();
@@ -328,7 +344,7 @@ impl Reader {
             Some(Ok(sample)) => state.next = Some(sample),
             Some(Err(error)) => {
                 state.failed = Some(error);
-                state.runs = RunQueue::new(0);
+                state.runs = RunQueue::default();
                 state.tables = None;
             }
             None => {}
@@ -384,7 +400,7 @@ impl TrackState {
             if let Some(read) = tables.next() {
                 return Some(read);
             }
-            self.runs = RunQueue::new(tables.end_time());
+            self.runs.begin_at(tables.end_time());
             self.tables = None;
         }
         self.runs.next(self.count)
