@@ -1,11 +1,13 @@
 //! Recordings of others: whole, in place, and readable by another decoder.
 #![cfg(all(feature = "opus", feature = "aac"))]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
 use recorder_codec::{AacDecoder, AudioDecoder, OpusDecoder};
+use recorder_types::OpusConfig;
 use recorder_types::aac::AdtsFrame;
-use support::{decibels, ffmpeg, have_ffmpeg, lag, media, ogg_opus, rms, transcode};
+use support::{decibels, ffmpeg, have_ffmpeg, lag, media, ogg_opus, rms, rtp_opus, transcode};
 
 #[test]
 fn ogg_opus_files_are_transcoded_whole_and_in_place() {
@@ -42,6 +44,27 @@ fn ogg_opus_files_are_transcoded_whole_and_in_place() {
             let difference: Vec<_> = heard.iter().zip(&other).map(|(a, b)| a - b).collect();
             assert!(rms(&difference) < 1e-4, "{name}: decoders differ by {}", rms(&difference));
         }
+    }
+}
+
+#[test]
+fn a_call_with_lost_packets_is_as_long_as_without() {
+    let (Some(whole), Some(lossy)) =
+        (media("rtp/opus_60s_fec_rtp.pcapng"), media("rtp/opus_60s_fec_dropped.pcapng"))
+    else {
+        return;
+    };
+    let live = OpusConfig { channels: 1, pre_skip: 0 };
+    let [whole, lossy] = [whole, lossy].map(|file| transcode(live, &rtp_opus(&file)));
+    assert_eq!((whole.stats.packets, lossy.stats.packets), (3000, 2971));
+    assert_eq!(whole.frames.len(), (60 * 48_000usize).div_ceil(1024));
+    assert_eq!((whole.stats.concealed_samples, lossy.stats.concealed_samples), (0, 29 * 960));
+    assert_eq!(lossy.frames.len(), whole.frames.len());
+    let [whole, lossy] = [whole, lossy].map(|done| done.decode());
+    // The level of each tenth of a second stays, whether packets of it were lost or not.
+    for (n, (a, b)) in whole.chunks(4800).zip(lossy.chunks(4800)).enumerate().skip(1) {
+        let difference = decibels(rms(b) / rms(a).max(1e-6));
+        assert!(difference.abs() < 6.0, "{difference:.1} dB at {n} tenths");
     }
 }
 

@@ -3,6 +3,8 @@
 #![allow(
     unreachable_pub,
     missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss
@@ -195,6 +197,24 @@ pub fn ogg_opus(file: &[u8]) -> (OpusConfig, Vec<Sample>, i64) {
         next += i64::from(recorder_codec::opus_packet_samples(&data).unwrap());
     }
     (config, packets, end.min(next) - i64::from(config.pre_skip))
+}
+
+/// The Opus packets of a pcapng file with RTP over UDP, IPv4 and Ethernet, one stream of payload type 107.
+pub fn rtp_opus(file: &[u8]) -> Vec<Sample> {
+    let field = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+    let (mut at, mut packets) = (0, Vec::new());
+    while at < file.len() {
+        let (kind, len) = (field(at), field(at + 4));
+        if kind == 6 {
+            // Enhanced Packet Block: its data begins at 28; then Ethernet 14, IPv4 20, UDP 8, RTP 12 bytes.
+            let rtp = &file[at + 28 + 42..at + 28 + field(at + 20)];
+            assert_eq!(rtp[1] & 0x7F, 107);
+            let ticks = u32::from_be_bytes(rtp[4..8].try_into().unwrap());
+            packets.push(self::at(ticks.into(), &Bytes::copy_from_slice(&rtp[12..])));
+        }
+        at += len;
+    }
+    packets
 }
 
 /// Whether ffmpeg is here; says so aloud where it is not.
