@@ -1,0 +1,134 @@
+use std::error::Error;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use recorder_mp4::{FileError, FileReader, TrackInfo, TrackSample};
+use recorder_types::{NalFraming, Sample, TrackConfig};
+
+use crate::error::Warnings;
+use crate::{InputError, Warning};
+
+/// The samples of an MP4 file, by `recorder-mp4`.
+pub(crate) struct Mp4 {
+    path: PathBuf,
+    reader: FileReader<File>,
+    /// Tracks that ended early and were told.
+    failed: usize,
+    /// By track: whether samples of an entry that does not fit were told.
+    left_out: Vec<bool>,
+    pub(crate) warnings: Warnings,
+}
+
+impl Mp4 {
+    pub(crate) fn open(path: &Path, file: File) -> Result<Self, InputError> {
+        let reader = FileReader::open(file).map_err(|error| fault(path, error))?;
+        let mut warnings = Warnings::default();
+        for rejected in reader.rejected() {
+            let id = rejected.id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+            warnings
+                .push(Warning::Mp4 { reason: format!("track {id} left out: {}", chain(&rejected.error)) });
+        }
+        for track in reader.tracks().iter().filter(|track| track.further_edits > 0) {
+            let reason = format!("track {}: edits after the first are not applied", track.id);
+            warnings.push(Warning::Mp4 { reason });
+        }
+        if reader.tracks().is_empty() {
+            return Err(InputError::NoTrack { path: path.to_owned(), warnings: warnings.take() });
+        }
+        let left_out = vec![false; reader.tracks().len()];
+        Ok(Self { path: path.to_owned(), reader, failed: 0, left_out, warnings })
+    }
+
+    pub(crate) fn tracks(&self) -> &[TrackInfo] {
+        self.reader.tracks()
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Option<(usize, Sample)>, InputError> {
+        loop {
+            let next = self.reader.next_sample().map_err(|error| fault(&self.path, error))?;
+            for (track, error) in self.reader.failed().iter().skip(self.failed) {
+                let id = self.reader.tracks().get(*track).map_or(0, |track| track.id.get());
+                self.warnings
+                    .push(Warning::Mp4 { reason: format!("track {id} ends early: {}", chain(error)) });
+            }
+            self.failed = self.reader.failed().len();
+            let Some(next) = next else {
+                if let Some(at) = self.reader.cut_at() {
+                    self.warnings.push(Warning::TruncatedEnd { at });
+                }
+                return Ok(None);
+            };
+            let track = next.at.track;
+            match self.adapt(next) {
+                Some(sample) => return Ok(Some((track, sample))),
+                None => {
+                    let told = self.left_out.get_mut(track).map(|told| std::mem::replace(told, true));
+                    if told == Some(false) {
+                        let reason = format!("track {track}: samples of another configuration left out");
+                        self.warnings.push(Warning::Mp4 { reason });
+                    }
+                }
+            }
+        }
+    }
+
+    /// A sample in the configuration of its track's first entry; `None` if that cannot be.
+    fn adapt(&self, TrackSample { at, mut sample }: TrackSample) -> Option<Sample> {
+        let track = self.reader.tracks().get(at.track)?;
+        if track.entries.len() < 2 {
+            return Some(sample);
+        }
+        let entry = track.entries.get(at.entry)?;
+        match (&track.config, &entry.config) {
+            (TrackConfig::H264(first), TrackConfig::H264(own)) if first.framing == own.framing => {
+                // Where the parameter sets change on the way they have to travel with the samples.
+                if at.sync {
+                    sample.data = with_parameter_sets(&own.parameter_sets, own.framing, &sample.data)?;
+                }
+                Some(sample)
+            }
+            (first, own) => (first == own).then_some(sample),
+        }
+    }
+}
+
+fn with_parameter_sets(sets: &[Bytes], framing: NalFraming, sample: &Bytes) -> Option<Bytes> {
+    let NalFraming::LengthPrefixed { length_bytes } = framing else {
+        return Some(sample.clone());
+    };
+    let mut data =
+        BytesMut::with_capacity(sample.len() + sets.iter().map(|set| set.len() + 4).sum::<usize>());
+    for set in sets {
+        let len = u32::try_from(set.len()).ok()?.to_be_bytes();
+        let (zeros, len) = len.split_at(len.len().checked_sub(usize::from(length_bytes))?);
+        if zeros.iter().any(|&byte| byte != 0) {
+            return None;
+        }
+        data.extend_from_slice(len);
+        data.extend_from_slice(set);
+    }
+    data.extend_from_slice(sample);
+    Some(data.freeze())
+}
+
+fn fault(path: &Path, error: FileError) -> InputError {
+    let path = path.to_owned();
+    match error {
+        FileError::Read(source) => InputError::Mp4 { path, source },
+        FileError::Io { source, .. } => InputError::Io { path, source },
+        other => InputError::Io { path, source: std::io::Error::other(other) },
+    }
+}
+
+/// An error and its sources in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
