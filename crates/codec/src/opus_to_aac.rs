@@ -271,7 +271,8 @@ impl OpusToAac {
         self.out.pop_front()
     }
 
-    /// Ends the run. A later `push` begins a new one.
+    /// Ends the run. A later `push` begins a new one. A packet that still waits for the next is taken if it is the
+    /// only one of the track or the run can be filled up to it, and is a stray if not.
     ///
     /// # Errors
     /// [`CodecError::Library`], as for [`Self::push`].

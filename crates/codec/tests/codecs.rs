@@ -23,6 +23,15 @@ fn packets(encoder: &mut dyn AudioEncoder, pcm: &[f32], step: usize) -> Vec<Byte
 }
 
 #[test]
+fn codecs_can_be_moved_to_another_thread_behind_their_traits() {
+    fn sendable<T: Send + ?Sized>() {}
+    sendable::<dyn AudioDecoder>();
+    sendable::<dyn AudioEncoder>();
+    sendable::<dyn recorder_codec::VideoEncoder>();
+    sendable::<recorder_codec::OpusToAac>();
+}
+
+#[test]
 fn encoders_give_the_same_packets_however_the_input_is_cut() {
     let pcm = tones(&[440.0, 700.0], 20_000);
     let encoders: [fn() -> Box<dyn AudioEncoder>; 2] = [
