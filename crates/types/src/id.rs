@@ -1,5 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Application that a room belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,9 +108,9 @@ pub enum InvalidRoomId {
     Text(InvalidText),
 }
 
-/// A participant of a room: 1 to 1024 bytes of UTF-8 without control characters.
+/// A participant of a room: 1 to 1024 bytes of UTF-8 without control characters. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserId(Box<str>);
+pub struct UserId(Arc<str>);
 
 impl UserId {
     /// The id as it was given.
