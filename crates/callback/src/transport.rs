@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recorder_types::SdkAppId;
+use reqwest::Response;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{AddressPolicy, Attempt, RefusedAddress};
 
 /// Most of an answer's body that is read: what it says does not matter.
 const MAX_ANSWER_BYTES: usize = 2000;
+/// Longest wait for that body.
+const DRAIN: Duration = Duration::from_millis(250);
 /// Look-ups at a time. They block a thread each for as long as the system's resolver likes, and the threads are shared
 /// with the whole process: a dead name server must not take them all.
 const MAX_LOOKUPS: usize = 4;
@@ -85,36 +89,40 @@ impl Http {
         Ok(Self { client, url, policy, timeout })
     }
 
-    async fn exchange(&self, attempt: Attempt) -> Result<(), Failure> {
+    async fn exchange(&self, attempt: Attempt) -> Result<Response, Failure> {
         // The resolver is not asked about literals.
         self.policy.check_host(&self.url)?;
         let mut request = self.client.post(self.url.clone()).body(attempt.body);
         if let Some(sign) = attempt.sign {
             request = request.header("Sign", sign);
         }
-        let mut answer = request.send().await.map_err(|error| classify(&error))?;
-        let status = answer.status().as_u16();
-        if status != 200 {
-            return Err(Failure::Status(status));
+        let answer = request.send().await.map_err(|error| classify(&error))?;
+        match answer.status().as_u16() {
+            200 => Ok(answer),
+            status => Err(Failure::Status(status)),
         }
-        // It has been taken; what remains is to let a well-behaved server finish its sentence.
-        let mut read = 0;
-        while let Ok(Ok(Some(chunk))) = tokio::time::timeout(DRAIN, answer.chunk()).await {
-            read += chunk.len();
-            if read >= MAX_ANSWER_BYTES {
-                break;
-            }
-        }
+    }
+}
+
+impl Transport for Http {
+    async fn post(&self, attempt: Attempt) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.timeout;
+        let answer = timeout_at(deadline, self.exchange(attempt)).await.unwrap_or(Err(Failure::Timeout))?;
+        // The message has been taken, whatever the body is like.
+        let drained = deadline.min(Instant::now() + DRAIN);
+        let _ = timeout_at(drained, drain(answer)).await;
         Ok(())
     }
 }
 
-/// Longest pause within the body of an answer whose status has been read.
-const DRAIN: Duration = Duration::from_millis(250);
-
-impl Transport for Http {
-    async fn post(&self, attempt: Attempt) -> Result<(), Failure> {
-        tokio::time::timeout(self.timeout, self.exchange(attempt)).await.unwrap_or(Err(Failure::Timeout))
+/// Lets a well-behaved server finish its sentence: reads up to [`MAX_ANSWER_BYTES`] or to the first error.
+async fn drain(mut answer: Response) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        read += chunk.len();
+        if read >= MAX_ANSWER_BYTES {
+            break;
+        }
     }
 }
 

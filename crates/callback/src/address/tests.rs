@@ -1,1 +1,88 @@
+use super::*;
 
+fn check(text: &str) -> Option<AddressRange> {
+    AddressPolicy::PublicOnly.check(text.parse().unwrap()).err().map(|refused| refused.range)
+}
+
+#[test]
+fn ranges_end_where_they_end() {
+    use AddressRange::*;
+    let table = [
+        ("0.0.0.0", Some(Unspecified)),
+        ("0.255.255.255", Some(Unspecified)),
+        ("1.0.0.0", None),
+        ("9.255.255.255", None),
+        ("10.0.0.0", Some(Private)),
+        ("10.255.255.255", Some(Private)),
+        ("11.0.0.0", None),
+        ("100.63.255.255", None),
+        ("100.64.0.0", Some(CarrierNat)),
+        ("100.127.255.255", Some(CarrierNat)),
+        ("100.128.0.0", None),
+        ("126.255.255.255", None),
+        ("127.0.0.1", Some(Loopback)),
+        ("127.255.255.255", Some(Loopback)),
+        ("128.0.0.0", None),
+        ("169.253.255.255", None),
+        ("169.254.169.254", Some(LinkLocal)),
+        ("169.255.0.0", None),
+        ("172.15.255.255", None),
+        ("172.16.0.0", Some(Private)),
+        ("172.31.255.255", Some(Private)),
+        ("172.32.0.0", None),
+        ("192.0.0.8", Some(Reserved)),
+        ("192.0.1.0", None),
+        ("192.0.2.1", Some(Reserved)),
+        ("192.0.3.0", None),
+        ("192.88.99.1", Some(Tunnel)),
+        ("192.167.255.255", None),
+        ("192.168.0.0", Some(Private)),
+        ("192.169.0.0", None),
+        ("198.17.255.255", None),
+        ("198.18.0.0", Some(Reserved)),
+        ("198.19.255.255", Some(Reserved)),
+        ("198.20.0.0", None),
+        ("198.51.100.7", Some(Reserved)),
+        ("203.0.113.7", Some(Reserved)),
+        ("223.255.255.255", None),
+        ("224.0.0.1", Some(Multicast)),
+        ("239.255.255.255", Some(Multicast)),
+        ("240.0.0.0", Some(Reserved)),
+        ("255.255.255.255", Some(Reserved)),
+        ("::", Some(Unspecified)),
+        ("::1", Some(Loopback)),
+        ("::7f00:1", Some(Reserved)),
+        ("::ffff:127.0.0.1", Some(Loopback)),
+        ("::ffff:10.1.2.3", Some(Private)),
+        ("::ffff:8.8.8.8", None),
+        ("64:ff9b::7f00:1", Some(Loopback)),
+        ("64:ff9b::a9fe:a9fe", Some(LinkLocal)),
+        ("64:ff9b::808:808", None),
+        ("64:ff9b:1::808:808", Some(Private)),
+        ("100::1", Some(Reserved)),
+        ("1fff:ffff::", Some(Reserved)),
+        ("2000::", None),
+        ("2001::1", Some(Tunnel)),
+        ("2001:2::1", Some(Reserved)),
+        ("2001:1ff::1", Some(Reserved)),
+        ("2001:200::1", None),
+        ("2001:db8::1", Some(Reserved)),
+        ("2001:db9::1", None),
+        ("2002:7f00:1::", Some(Tunnel)),
+        ("2606:4700::1111", None),
+        ("3fff:fff::1", Some(Reserved)),
+        ("3fff:1000::1", None),
+        ("4000::", Some(Reserved)),
+        ("fc00::1", Some(Private)),
+        ("fdff::1", Some(Private)),
+        ("fe7f::1", Some(Reserved)),
+        ("fe80::1", Some(LinkLocal)),
+        ("febf::1", Some(LinkLocal)),
+        ("fec0::1", Some(Private)),
+        ("ff02::1", Some(Multicast)),
+    ];
+    for (text, range) in table {
+        assert_eq!(check(text), range, "{text}");
+        assert_eq!(AddressPolicy::AllowPrivate.check(text.parse().unwrap()), Ok(()), "{text}");
+    }
+}
