@@ -33,15 +33,3 @@ pub(crate) fn create_dirs(directory: &Path, sync: bool) -> io::Result<()> {
     }
     if sync { sync_dir(parent.unwrap_or(Path::new("."))) } else { Ok(()) }
 }
-
-/// Whether both paths lead to one file, as a hard link does.
-#[cfg(unix)]
-pub(crate) fn same_file(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-#[cfg(not(unix))]
-pub(crate) fn same_file(_a: &fs::Metadata, _b: &fs::Metadata) -> bool {
-    false
-}

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use object_store::local::LocalFileSystem;
 
 use crate::bucket::{Durability, PutMode};
-use crate::disk::{create_dirs, same_file, sync_dir};
+use crate::disk::{create_dirs, sync_dir};
 use crate::error::StorageError;
 use crate::key::ObjectKey;
 
@@ -213,6 +213,18 @@ impl Drop for Temporary {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether both paths lead to one file, as a hard link does.
+#[cfg(unix)]
+fn same_file(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+#[cfg(not(unix))]
+fn same_file(_a: &fs::Metadata, _b: &fs::Metadata) -> bool {
+    false
 }
 
 fn same_bytes(a: &File, b: &File) -> io::Result<bool> {

@@ -82,7 +82,7 @@ impl Jitter {
         self.left = self.left.checked_sub(1)?;
         let ceiling = u64::try_from(self.ceiling.as_nanos()).unwrap_or(u64::MAX);
         self.ceiling = self.ceiling.saturating_mul(2).min(self.cap);
-        let nanos = u128::from(self.random()) * (u128::from(ceiling) + 1) >> 64;
+        let nanos = (u128::from(self.random()) * (u128::from(ceiling) + 1)) >> 64;
         Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 

@@ -192,6 +192,20 @@ impl Spool {
         })
     }
 
+    /// [`SpoolFile::close`] for several files with one sync of the directory, for tracks that are cut together. The
+    /// results are in the order of `files`.
+    pub fn close_all(&self, files: Vec<SpoolFile>) -> Vec<Result<ClosedFile, SpoolError>> {
+        let synced: Vec<_> = files.into_iter().map(SpoolFile::sync).collect();
+        if self.place.options.durability == Durability::Sync
+            && let Err(source) = sync_dir(&self.place.directory)
+        {
+            let kind = source.kind();
+            let failed = |_| Err(disk(&self.place.directory, kind.into()));
+            return synced.into_iter().map(|file| file.and_then(failed)).collect();
+        }
+        synced
+    }
+
     /// Adds `text` to the body of the playlist `name`: what comes after its header, in whole lines.
     ///
     /// # Errors
@@ -295,11 +309,6 @@ impl PlaylistVersion {
         }
         Ok(text.into())
     }
-
-    /// Removes the body; for the uploader, when the last version is delivered.
-    pub(crate) fn remove_body(&self) {
-        self.place.remove_body(&self.name);
-    }
 }
 
 impl fmt::Debug for PlaylistVersion {
@@ -359,12 +368,20 @@ impl SpoolFile {
     /// The file does not count as closed and cannot be closed any more: a sync that failed once may claim success the
     /// next time without having done anything. What was written stays in the directory.
     pub fn close(self) -> Result<ClosedFile, SpoolError> {
+        let file = self.sync()?;
+        if file.place.options.durability == Durability::Sync {
+            sync_dir(&file.place.directory).map_err(|source| disk(&file.place.directory, source))?;
+        }
+        Ok(file)
+    }
+
+    /// The bytes to the disk, but not the directory's entry.
+    fn sync(self) -> Result<ClosedFile, SpoolError> {
         if self.broken {
             return Err(SpoolError::Broken { name: self.name });
         }
         if self.place.options.durability == Durability::Sync {
             self.file.sync_all().map_err(|source| disk(&self.path, source))?;
-            sync_dir(&self.place.directory).map_err(|source| disk(&self.place.directory, source))?;
         }
         Ok(ClosedFile { place: self.place, name: self.name, len: self.len })
     }

@@ -14,7 +14,7 @@ use crate::error::StorageError;
 use crate::key::ObjectKey;
 use crate::order::{Effort, Job, Order, Outcome};
 use crate::retry::{Jitter, RetryOptions};
-use crate::spool::{ClosedFile, Place, PlaylistEnd, PlaylistVersion, Spool};
+use crate::spool::{ClosedFile, Place, PlaylistVersion, Spool};
 
 /// How an [`Uploader`] works.
 #[derive(Clone, Debug)]
@@ -215,10 +215,10 @@ impl Uploader {
     /// With a store that is away this takes one last try of one file, not of all.
     pub async fn finish(&self) -> Finished {
         let (answer, finished) = oneshot::channel();
-        if self.send(Command::Finish(answer)).is_ok() {
-            if let Ok(finished) = finished.await {
-                return finished;
-            }
+        if self.send(Command::Finish(answer)).is_ok()
+            && let Ok(finished) = finished.await
+        {
+            return finished;
         }
         match self.undelivered.load(Ordering::Acquire) {
             0 => Finished::Delivered,
@@ -275,12 +275,18 @@ impl Driver {
             if self.order.is_at_rest() && (!open || !self.finishing.is_empty() || self.told_kept) {
                 let kept = self.order.undelivered();
                 if kept == 0 {
-                    self.clean_up();
+                    // Nothing more is taken; what came in the last moment still counts.
+                    inbox.close();
+                    if let Ok(command) = inbox.try_recv() {
+                        self.take(command);
+                        continue;
+                    }
+                    self.clean_up().await;
                 }
+                self.told_kept |= kept > 0 && !self.finishing.is_empty();
                 for answer in self.finishing.drain(..) {
                     // Whoever asked may have gone.
                     let _ = answer.send(if kept == 0 { Finished::Delivered } else { Finished::Kept(kept) });
-                    self.told_kept |= kept > 0;
                 }
                 if kept == 0 {
                     if self.told_kept {
@@ -391,11 +397,17 @@ impl Driver {
         let _ = self.reports.send(report);
     }
 
-    fn clean_up(&self) {
-        for playlist in self.order.playlists() {
-            self.place.remove_body(playlist);
-        }
-        self.place.remove_if_empty();
+    async fn clean_up(&mut self) {
+        let playlists: Vec<ObjectName> = self.order.playlists().cloned().collect();
+        let place = Arc::clone(&self.place);
+        let cleaned = tokio::task::spawn_blocking(move || {
+            for playlist in &playlists {
+                place.remove_body(playlist);
+            }
+            place.remove_if_empty();
+        });
+        // Only the end of the runtime can stop it, and then an empty directory stays.
+        let _ = cleaned.await;
     }
 }
 
@@ -414,7 +426,11 @@ impl Target {
                 Err(error) => self.wait(error, effort, &mut jitter).await?,
             }
         }
-        blocking(&key, move || Ok(file.delivered())).await
+        blocking(&key, move || {
+            file.delivered();
+            Ok(())
+        })
+        .await
     }
 
     async fn put_playlist(
@@ -424,22 +440,17 @@ impl Target {
         mut jitter: Jitter,
     ) -> Result<(), StorageError> {
         let key = self.directory.join(version.name())?;
-        let reader = version.clone();
         let failed = key.clone();
         let text = blocking(&key, move || {
-            reader.read().map_err(|source| StorageError::Source { key: failed, source })
+            version.read().map_err(|source| StorageError::Source { key: failed, source })
         })
         .await?;
         loop {
             match self.bucket.put(&key, text.clone()).await {
-                Ok(()) => break,
+                Ok(()) => return Ok(()),
                 Err(error) => self.wait(error, effort, &mut jitter).await?,
             }
         }
-        if version.ended() == PlaylistEnd::Ended {
-            blocking(&key, move || Ok(version.remove_body())).await?;
-        }
-        Ok(())
     }
 
     /// Waits before the next try, or gives the error back when there is none.
