@@ -183,6 +183,7 @@ fn next_pair(bytes: &[u8], config: AudioSpecificConfig) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::io::Cursor;
 
     fn frame(rate: u32, payload: usize) -> Vec<u8> {
@@ -233,6 +234,46 @@ mod tests {
         let (frames, warnings) = read(file);
         assert_eq!(frames.len(), 5);
         assert_eq!(warnings, [Warning::Junk { at: 214, bytes: 107 }]);
+    }
+
+    #[test]
+    fn what_is_no_aac_lc_is_told() {
+        let mut main = frame(48_000, 100);
+        main[2] &= 0x3F; // object type 1
+        for (file, want) in [
+            ([main.clone(), main].concat(), Some(AacError::ObjectType { object_type: 1 })),
+            (vec![1, 2, 3], None),
+            (Vec::new(), None),
+        ] {
+            match Adts::open(Path::new("x"), Window::new(Box::new(Cursor::new(file)))).err() {
+                Some(InputError::NoAacFrame { source, .. }) => assert_eq!(source, want),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn frames_come_out_whole_whatever_lies_between(
+            parts in proptest::collection::vec(
+                prop_oneof![
+                    (1usize..400).prop_map(|len| frame(32_000, len)),
+                    proptest::collection::vec(prop_oneof![Just(0xFFu8), Just(0xF1), any::<u8>()], 0..60),
+                ],
+                0..30,
+            ),
+        ) {
+            let file = parts.concat();
+            let whole = file.len();
+            if let Ok(mut adts) = Adts::open(Path::new("x"), Window::new(Box::new(Cursor::new(file)))) {
+                let mut total = 0;
+                while let Some(sample) = adts.next().unwrap() {
+                    prop_assert_eq!(AdtsFrame::parse(&sample.data).map(|f| f.frame_len), Ok(sample.data.len()));
+                    total += sample.data.len();
+                }
+                prop_assert!(total <= whole);
+            }
+        }
     }
 
     #[test]

@@ -132,3 +132,25 @@ fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameter_sets_go_before_a_sample_in_its_framing() {
+        let sets = [Bytes::from_static(&[0x67, 1]), Bytes::from_static(&[0x68])];
+        let sample = Bytes::from_static(&[9, 9]);
+        let with =
+            |length_bytes| with_parameter_sets(&sets, NalFraming::LengthPrefixed { length_bytes }, &sample);
+        for (length_bytes, want) in [
+            (1, &[2, 0x67, 1, 1, 0x68, 9, 9][..]),
+            (2, &[0, 2, 0x67, 1, 0, 1, 0x68, 9, 9]),
+            (4, &[0, 0, 0, 2, 0x67, 1, 0, 0, 0, 1, 0x68, 9, 9]),
+        ] {
+            assert_eq!(with(length_bytes).as_deref(), Some(want));
+        }
+        let long = [Bytes::from(vec![0x67; 256])];
+        assert_eq!(with_parameter_sets(&long, NalFraming::LengthPrefixed { length_bytes: 1 }, &sample), None);
+    }
+}

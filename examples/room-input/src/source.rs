@@ -1,3 +1,4 @@
+use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -148,7 +149,14 @@ impl Iterator for MediaSource {
     }
 }
 
+impl fmt::Debug for MediaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaSource").field("tracks", &self.tracks).finish_non_exhaustive()
+    }
+}
+
 /// A file or a simulated participant, treated alike: an iterator as [`MediaSource`] is one.
+#[derive(Debug)]
 pub enum InputSource {
     /// A media file.
     File(MediaSource),
@@ -196,5 +204,16 @@ impl From<MediaSource> for InputSource {
 impl From<SimulatedSource> for InputSource {
     fn from(source: SimulatedSource) -> Self {
         Self::Simulated(Box::new(source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_may_go_to_another_thread() {
+        const fn is_send<T: Send>() {}
+        is_send::<InputSource>();
     }
 }

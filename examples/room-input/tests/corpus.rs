@@ -196,6 +196,41 @@ fn mp4_files_give_every_sample_in_decode_order() {
 }
 
 #[test]
+fn mp4_times_are_those_of_another_reader() {
+    let Some(media) = media() else { return };
+    for (name, ..) in MP4 {
+        let path = media.join(name);
+        let Read { samples, kinds, .. } = read(&path).unwrap();
+        for (track, kind) in kinds.iter().enumerate() {
+            let select = if *kind == MediaKind::Video { "v" } else { "a" };
+            let entries = ["-select_streams", select, "-show_entries", "packet=pts", "-of", "csv=p=0"];
+            let Some(lines) = ffprobe(&path, &entries) else { return };
+            let mut theirs: Vec<i64> = lines.iter().map(|line| line.parse().unwrap()).collect();
+            let own = samples.iter().filter(|(of, _)| *of == track);
+            let mut ours: Vec<i64> = own.map(|(_, sample)| sample.pts.ticks()).collect();
+            theirs.sort_unstable();
+            ours.sort_unstable();
+            assert_eq!(ours, theirs, "{name}: track {track}");
+        }
+    }
+}
+
+#[test]
+fn a_given_frame_rate_goes_before_the_stream_s_own() {
+    let Some(media) = media() else { return };
+    for (name, fps, ticks) in
+        [("h264/Zhling_1280x720.264", "10", 9000), ("camera-set/asl_eat.h264", "30000/1001", 3003)]
+    {
+        let options = OpenOptions { fps: Some(fps.parse().unwrap()) };
+        let mut source = MediaSource::open(media.join(name), &options).unwrap();
+        let (_, last) = source.by_ref().map(Result::unwrap).last().unwrap();
+        let index = if name.starts_with("h264") { 18 } else { 46 };
+        assert_eq!((last.dts.ticks(), last.dts.timescale().hz()), (index * ticks, 90_000), "{name}");
+        assert_eq!(source.take_warnings(), [], "{name}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_told_by_name() {
     let Some(media) = media() else { return };
     let open = |name: &str| read(&media.join(name)).err().map(|error| (error.to_string(), error));
@@ -229,6 +264,53 @@ fn joined_ogg_files_are_refused() {
     assert_eq!(good, 275);
     let error = MediaSource::open(&path, &OpenOptions::default()).unwrap().find_map(Result::err);
     assert!(matches!(error, Some(InputError::Ogg { fault: OggFault::Chained, .. })), "{error:?}");
+}
+
+/// Where each Ogg page begins, and the end.
+fn pages(file: &[u8]) -> Vec<usize> {
+    let starts = file.windows(4).enumerate().filter(|(_, four)| four == b"OggS").map(|(at, _)| at);
+    starts.chain([file.len()]).collect()
+}
+
+#[test]
+fn streams_side_by_side_are_refused() {
+    let Some(media) = media() else { return };
+    let [first, second] =
+        ["audio/bear.opus", "audio/silero_speech.opus"].map(|name| std::fs::read(media.join(name)).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("beside.opus");
+    // The first page of each, as a multiplex begins (RFC 3533 §4).
+    let [end, other_end] = [pages(&first)[1], pages(&second)[1]];
+    std::fs::write(&path, [&first[..end], &second[..other_end], &first[end..]].concat()).unwrap();
+    let error = MediaSource::open(&path, &OpenOptions::default()).err();
+    assert!(matches!(error, Some(InputError::Ogg { fault: OggFault::Multiplexed, .. })), "{error:?}");
+}
+
+#[test]
+fn a_lost_or_damaged_ogg_page_leaves_a_gap_of_its_length() {
+    let Some(media) = media() else { return };
+    let file = std::fs::read(media.join("audio/silero_speech.opus")).unwrap();
+    let pages = pages(&file);
+    assert!(pages.len() > 6, "{pages:?}");
+    let whole = read(&media.join("audio/silero_speech.opus")).unwrap().samples;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("gap.opus");
+    let lost = pages[3]..pages[4];
+    let without = [&file[..lost.start], &file[lost.end..]].concat();
+    let mut damaged = file.clone();
+    damaged[lost.start + 100] ^= 1;
+    for (bytes, is_damaged) in [(without, false), (damaged, true)] {
+        std::fs::write(&path, bytes).unwrap();
+        let Read { samples, warnings, .. } = read(&path).unwrap();
+        let missing = whole.len() - samples.len();
+        assert!(missing > 0);
+        assert!(samples.iter().all(|sample| whole.contains(sample)), "packets keep their times");
+        assert!(
+            warnings.contains(&Warning::Gap { samples: u64::try_from(missing).unwrap() * 960 }),
+            "{warnings:?}"
+        );
+        assert_eq!(warnings.contains(&Warning::DamagedPage), is_damaged);
+    }
 }
 
 /// xorshift64*: the same damage on every run.

@@ -116,3 +116,6 @@ impl ByteStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

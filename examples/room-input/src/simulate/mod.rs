@@ -4,11 +4,13 @@ mod font;
 mod picture;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use recorder_codec::{
-    AacEncoder, AudioEncoder, EncodedPicture, H264Encoder, H264EncoderOptions, PictureKind, VideoEncoder,
+    AacEncoder, AudioEncoder, CodecError, EncodedPicture, H264Encoder, H264EncoderOptions, PictureKind,
+    VideoEncoder,
 };
 use recorder_types::{H264Config, NalFraming, Sample, Size, Timescale, Timestamp, TrackConfig};
 
@@ -117,21 +119,18 @@ impl SimulatedSource {
     }
 
     fn advance(&mut self) -> Result<Option<(usize, Sample)>, InputError> {
-        let video = self.video.as_mut().and_then(Video::next_time);
+        let video = self.video.as_ref().and_then(Video::next_time);
         let audio = match &mut self.audio {
             Some(audio) => audio.next_time().map_err(InputError::Encode)?,
             None => None,
         };
-        let is_video_first = match (video, audio) {
-            (None, None) => return Ok(None),
-            (Some(video), Some(audio)) => video.to_room_time() <= audio.to_room_time(),
-            (video, _) => video.is_some(),
-        };
-        if is_video_first {
-            let picture = self.video.as_mut().map(Video::next).transpose();
-            return picture.map(|sample| sample.map(|sample| (0, sample))).map_err(InputError::Encode);
+        let is_audio_later =
+            |video: Timestamp| audio.is_none_or(|audio| video.to_room_time() <= audio.to_room_time());
+        if let (Some(source), Some(pts)) = (&mut self.video, video.filter(|&pts| is_audio_later(pts))) {
+            return source.next(pts).map(|sample| Some((0, sample))).map_err(InputError::Encode);
         }
-        Ok(self.audio.as_mut().and_then(|audio| Some((audio.track, audio.next()?))))
+        let next = self.audio.as_mut().zip(audio);
+        Ok(next.and_then(|(source, pts)| Some((source.track, source.next(pts)?))))
     }
 }
 
@@ -145,6 +144,12 @@ impl Iterator for SimulatedSource {
         let next = self.advance().transpose();
         self.is_failed = matches!(next, Some(Err(_)));
         next
+    }
+}
+
+impl fmt::Debug for SimulatedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimulatedSource").field("tracks", &self.tracks).finish_non_exhaustive()
     }
 }
 
@@ -209,11 +214,12 @@ impl Video {
         })
     }
 
-    fn next_time(&mut self) -> Option<Timestamp> {
+    fn next_time(&self) -> Option<Timestamp> {
         (self.frame < self.frames).then(|| self.rate.time_of(self.frame))
     }
 
-    fn next(&mut self) -> Result<Sample, recorder_codec::CodecError> {
+    /// The picture that is shown at `pts`, which [`Video::next_time`] just told.
+    fn next(&mut self, pts: Timestamp) -> Result<Sample, CodecError> {
         // Whole units of a second since the start, rounded down.
         let units = |frame: u64, per_second: u64| {
             frame * u64::from(self.rate.seconds()) * per_second / u64::from(self.rate.frames())
@@ -222,7 +228,6 @@ impl Video {
         let is_flash = second > 0 && units(self.frame, MARKS_PER_SECOND) % MARKS_PER_SECOND == 0;
         let is_key = self.frame == 0 || units(self.frame - 1, 1) / KEY_SECONDS != second / KEY_SECONDS;
         let kind = if is_key { PictureKind::Key } else { PictureKind::Any };
-        let pts = self.rate.time_of(self.frame);
         let picture = self.painter.paint(Scene { frame: self.frame, second, is_flash })?;
         self.encoder.encode(&picture, pts, kind, &mut self.encoded)?;
         self.frame += 1;
@@ -263,7 +268,7 @@ impl Audio {
     }
 
     /// When the next frame is heard; encodes on until there is one.
-    fn next_time(&mut self) -> Result<Option<Timestamp>, recorder_codec::CodecError> {
+    fn next_time(&mut self) -> Result<Option<Timestamp>, CodecError> {
         loop {
             while self.ready.is_empty() && !self.is_finished {
                 self.encode()?;
@@ -282,13 +287,13 @@ impl Audio {
         }
     }
 
-    fn next(&mut self) -> Option<Sample> {
-        let pts = self.next_time().ok().flatten()?;
+    /// The frame that is heard at `pts`, which [`Audio::next_time`] just told.
+    fn next(&mut self, pts: Timestamp) -> Option<Sample> {
         self.frames += 1;
         self.ready.pop_front().map(|data| Sample::new(pts, data))
     }
 
-    fn encode(&mut self) -> Result<(), recorder_codec::CodecError> {
+    fn encode(&mut self) -> Result<(), CodecError> {
         let mut packets = Vec::new();
         let end = (self.fed + u64::from(self.encoder.frame_samples())).min(self.samples);
         if self.fed < end {
