@@ -72,8 +72,8 @@ pub(crate) async fn put_file(
     if let Err(error) = sending {
         // The first error is the one to tell; an abort that fails too leaves parts to the store's lifecycle rule.
         if let Err(abort) = upload.abort().await {
-            let text = StorageError::from_store(key, &abort).message();
-            tracing::warn!(%key, error = text, "an upload in parts could not be aborted");
+            let abort = StorageError::from_store(key, &abort);
+            tracing::warn!(code = abort.code(), "an upload in parts could not be aborted");
         }
         return Err(error);
     }

@@ -379,7 +379,8 @@ impl Driver {
     fn report_kept(&mut self) {
         while let Some(name) = self.order.take_kept() {
             let error = self.last_error.clone().expect("something is kept only after an error");
-            tracing::warn!(%name, code = error.code(), "kept in the spool");
+            // Without the name: it holds a user id.
+            tracing::warn!(code = error.code(), "a file was kept in the spool");
             self.tell(Report::Kept { name, error });
         }
     }
