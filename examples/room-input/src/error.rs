@@ -139,7 +139,7 @@ pub enum Warning {
         /// Offset of the frame or packet.
         at: u64,
     },
-    /// Pictures came out later than the stream had told: presentation times from here on are later by `frames`.
+    /// From here on pictures are reordered further than before: presentation times are later by `frames`.
     ReorderGrew {
         /// Which access unit, from 0, in decoding order.
         picture: u64,
@@ -186,7 +186,7 @@ impl fmt::Display for Warning {
             Self::ReorderGrew { picture, frames } => {
                 write!(
                     f,
-                    "picture {picture} is reordered further than told: shown {frames} frames later from here"
+                    "picture {picture} and those after are reordered further than those before: shown {frames} frames later from here"
                 )
             }
             Self::NoParameterSets { picture } => {

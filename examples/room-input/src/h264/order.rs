@@ -200,6 +200,12 @@ impl Reorder {
             self.is_measuring = Some(place.depth.is_none());
             self.delay = place.depth.map_or(0, u64::from);
         }
+        if place.starts_sequence
+            && let (Some(false), Some(depth)) = (self.is_measuring, place.depth)
+        {
+            // Better a gap here, between two sequences, than later within one.
+            self.grow(self.decoded(), u64::from(depth).saturating_sub(self.delay));
+        }
         if place.starts_sequence || self.held.is_empty() {
             self.depth = usize::from(place.depth.unwrap_or(MAX_REORDER));
         }
@@ -251,16 +257,22 @@ impl Reorder {
         let Some(Reverse((count, index))) = self.waiting.pop() else {
             return false;
         };
-        let late = index.saturating_sub(self.next_shown + self.delay);
-        if late > 0 && self.is_measuring == Some(false) {
-            self.delay += late;
-            self.grown = Some((index, late + self.grown.map_or(0, |(_, before)| before)));
+        if self.is_measuring == Some(false) {
+            self.grow(index, index.saturating_sub(self.next_shown + self.delay));
         }
         let place = usize::try_from(index - self.first).ok().and_then(|at| self.held.get_mut(at));
         place.expect("a waiting unit is held").shown = Some(self.next_shown + self.delay);
         self.next_shown += 1;
         self.last = Some(count);
         true
+    }
+
+    /// Delays all that have no place yet by `frames` more.
+    fn grow(&mut self, at: u64, frames: u64) {
+        if frames > 0 {
+            self.delay += frames;
+            self.grown = Some((at, frames + self.grown.map_or(0, |(_, before)| before)));
+        }
     }
 
     /// Makes the largest distance seen so far the delay.
@@ -314,6 +326,12 @@ mod tests {
         ] {
             assert_eq!(run(&at(counts, depth)), (want.to_vec(), 0), "{counts:?} {depth:?}");
         }
+    }
+
+    #[test]
+    fn a_sequence_that_reorders_further_than_the_one_before_begins_after_a_gap() {
+        let units = [at(&[0, 2, 4], Some(0)), at(&[0, 8, 4, 2, 6], Some(2))].concat();
+        assert_eq!(run(&units), (vec![0, 1, 2, 5, 9, 7, 6, 8], 2));
     }
 
     #[test]
