@@ -5,6 +5,9 @@ const LEAP: RoomTime = RoomTime::from_secs(3600);
 /// A timeline that runs for this long beside the one before is.
 const CONFIRMED: RoomTime = RoomTime::from_secs(1);
 
+/// Times further than 73 years from the start follow nothing: sums of the others stay exact.
+const RANGE: u64 = 1 << 61;
+
 /// Keeps the decode times of one stream strictly rising.
 #[derive(Default)]
 pub(crate) struct Order {
@@ -47,6 +50,9 @@ impl Order {
     /// Judges a sample. Earlier than `floor` it follows nothing. Strays belong together when they rise by at most
     /// `max_gap`.
     pub(crate) fn admit(&mut self, dts: RoomTime, floor: Option<RoomTime>, max_gap: RoomTime) -> Admission {
+        if dts.nanos().unsigned_abs() > RANGE {
+            return Admission::Stray;
+        }
         let ticks = |at: RoomTime| at.round_to_ticks(Timescale::HZ_90000);
         let follows = self.last.is_none_or(|last| {
             ticks(dts) > ticks(last) && (self.leap_expected || dts.saturating_sub(last) <= LEAP)

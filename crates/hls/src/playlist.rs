@@ -238,3 +238,84 @@ impl fmt::Display for PlaylistText {
         f.write_str(&self.body)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use recorder_types::MediaId;
+
+    fn info(start: u64, nanos: i64, bytes: u64) -> SegmentInfo {
+        let start = UnixMillis::new(start).unwrap();
+        let stem = "1400000001_1001__UserId_s_YWxpY2U.__UserId_e_main_video";
+        SegmentInfo {
+            name: format!("{stem}_{}.ts", start.utc_digits()).parse().unwrap(),
+            start,
+            duration: RoomTime::from_nanos(nanos),
+            bytes,
+            first_pts: RoomTime::ZERO,
+            last_pts: RoomTime::ZERO,
+            pictures: 1,
+            audio_frames: 0,
+            discontinuity: false,
+            starts_with_key_frame: true,
+        }
+    }
+
+    #[test]
+    fn the_worked_example_comes_out_to_the_byte() {
+        let header = PlaylistHeader::single(MediaId::Main, "alice".parse().unwrap());
+        let header = header.with_build("0000000", "2023-11-01 00:00:00 +0000").unwrap();
+        let mut writer = PlaylistWriter::new("x.m3u8".parse().unwrap(), header);
+        let metadata = Metadata { audio: None, video: Size::new(640, 480) };
+        let layout = Layout { video: true, audio: false };
+        let mut text = PlaylistText::new();
+        for (start, nanos, bytes) in [
+            (1_700_000_000_123, 10_080_000_000, 188_000),
+            (1_700_000_010_203, 11_570_000_000, 206_800),
+            (1_700_000_021_773, 4_377_920_000, 94_000),
+        ] {
+            text.apply(&writer.add(&info(start, nanos, bytes), metadata, layout));
+        }
+        text.apply(&writer.end());
+        assert_eq!(text.to_string(), include_str!("../tests/golden/worked-example.m3u8"));
+    }
+
+    #[test]
+    fn durations_have_six_significant_digits() {
+        for (nanos, text, whole) in [
+            (10_005_333_333, "10.0053", 10),
+            (10_078_500_000, "10.0785", 10),
+            (4_377_920_000, "4.37792", 4),
+            (4_377_925_000, "4.37793", 4),
+            (8_788_000_000, "8.788", 9),
+            (10_000_000_000, "10", 10),
+            (9_999_999_999, "10", 10),
+            (99_999_950_000, "100", 100),
+            (10_499_960_000, "10.5", 11), // as written it rounds up, so the target has to
+            (33_333_333, "0.0333333", 0),
+            (500_000_000, "0.5", 1),
+            (64_000_000, "0.064", 0),
+            (1, "0.000000001", 0),
+            (0, "0", 0),
+            (-5, "0", 0),
+            (1_234_567_890_123_456, "1234568", 1_234_568),
+        ] {
+            let extinf = Extinf::new(RoomTime::from_nanos(nanos));
+            assert_eq!((extinf.to_string().as_str(), extinf.whole_seconds()), (text, whole), "{nanos}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_duration_reads_back_within_half_of_its_sixth_digit(nanos in 1i64..1_000_000_000_000_000) {
+            let text = Extinf::new(RoomTime::from_nanos(nanos)).to_string();
+            let exact = nanos as f64 / 1e9;
+            let read: f64 = text.parse().unwrap();
+            prop_assert!((read - exact).abs() <= (exact * 5.1e-6).max(1e-9), "{exact} {text}");
+            let digits = text.trim_start_matches(['0', '.']).replace('.', "");
+            prop_assert!(digits.trim_end_matches('0').len() <= 6, "{text}");
+            prop_assert!(!text.contains('.') || !text.ends_with('0'));
+        }
+    }
+}

@@ -289,15 +289,18 @@ impl Segmenter {
             return Err(if picture.layered { Loss::NoBasePicture } else { Loss::NoPicture });
         };
         let AccessUnit { pts, dts, .. } = *unit;
-        let checked = self.check_picture(pts, dts, slice);
-        let sps = checked.inspect_err(|_| self.video.waits_for_key |= slice.idr)?;
-
+        self.check_picture_time(pts, dts).inspect_err(|_| self.video.waits_for_key |= slice.idr)?;
         self.close_at_gap(dts);
         if self.video.waits_for_key && !slice.idr {
             self.stats.waited += 1;
             return Ok(Pushed::WaitingForKeyFrame);
         }
+        let Some(sps) = self.video.sets.active(slice.pps) else {
+            self.video.waits_for_key |= slice.idr;
+            return Err(Loss::UnknownParameterSet);
+        };
         if slice.idr {
+            let sps = sps.clone();
             self.activate(sps, dts);
         }
         self.cut_before_picture(dts, slice);
@@ -305,13 +308,11 @@ impl Segmenter {
         Ok(Pushed::Written)
     }
 
-    /// What is wrong with a picture apart from its bytes, or the SPS it refers to.
-    fn check_picture(&mut self, pts: RoomTime, dts: RoomTime, slice: Slice) -> Result<Sps, Loss> {
+    fn check_picture_time(&mut self, pts: RoomTime, dts: RoomTime) -> Result<(), Loss> {
         if pts < dts || pts.saturating_sub(dts) > MAX_REORDER {
             return Err(Loss::BadPresentationTime);
         }
-        self.admit(MediaKind::Video, dts)?;
-        self.video.sets.active(slice.pps).cloned().ok_or(Loss::UnknownParameterSet)
+        self.admit(MediaKind::Video, dts)
     }
 
     /// Takes `sps` for the pictures from the IDR at `dts` on.
@@ -510,7 +511,9 @@ impl Segmenter {
         let grid = self.mux.layout() == Layout { video: false, audio: true };
         let frame = self.audio.config.filter(|_| grid).map(|config| span(config, 1));
         let SegmentStart { start, nominal } = if jump {
-            self.chain.begin(dts, pts)
+            // Audio beside pictures begins about where they are decoded, and is heard from there.
+            let audible = if self.mux.layout().audio { dts } else { pts };
+            self.chain.begin(dts, audible)
         } else {
             self.chain.follow(dts, frame, self.options.target_duration)
         };

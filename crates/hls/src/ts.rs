@@ -563,8 +563,17 @@ mod tests {
             mux.poll();
             let Some(Action::SegmentData { data }) = mux.poll() else { panic!("no data") };
             assert_eq!(data.len() as u64, bytes);
-            assert!(data.chunks(PACKET_BYTES).all(|packet| packet[0] == 0x47));
-            assert_eq!(data.iter().filter(|&&b| b == 0xAB).count(), 2 * len, "{len}");
+            let mut found = Vec::new();
+            for packet in data.chunks(PACKET_BYTES) {
+                assert_eq!(packet[0], 0x47);
+                if packet[1..3] == [0x01, 0x00] || packet[1..3] == [0x41, 0x00] {
+                    let field = if packet[3] & 0x20 == 0 { 0 } else { 1 + usize::from(packet[4]) };
+                    found.extend_from_slice(&packet[4 + field..]);
+                }
+            }
+            let pes = 14 + len;
+            assert_eq!(found.len(), 2 * pes, "{len}");
+            assert!(found.chunks(pes).all(|pes| pes[..4] == [0, 0, 1, 0xE0] && pes[14..] == payload));
         }
     }
 }
