@@ -73,10 +73,11 @@ impl DemuxOptions {
 ///
 /// Only the first program of the PAT is read: a segment of HLS holds one (RFC 8216 §3.2).
 ///
-/// A video unit is the payload of a PES packet with a PTS, and of those after it that have none and do not begin an
-/// access unit (their payload starts within a NAL unit, or with a slice that is not a picture's first). It is told
-/// when the next one begins. A PES packet with several access units comes out as one unit; bytes before its first
-/// start code are dropped with [`Fault::NoStartCode`].
+/// A video unit begins with the first access unit in a PES packet and has its times. It goes on to the next PES packet
+/// that begins an access unit; bytes in front of that access unit, which stand at the front of its PES packet in some
+/// streams, are the end of the unit before. So a unit is told when the next one begins. Where a PES packet holds
+/// several access units they come out as one unit. Bytes before the first access unit of all are dropped with
+/// [`Fault::NoStartCode`].
 ///
 /// An audio unit is one ADTS frame, also when it crosses PES packets. The first frame that begins in a PES packet
 /// has its PTS, the ones after it 1024 samples more each, counted in samples and rounded down to a tick. After lost

@@ -251,8 +251,8 @@ pub enum Fault {
         /// Bytes of the packets that could not be told.
         bytes: u64,
     },
-    /// Bytes before the first start code of a video PES packet; dropped.
-    #[error("stream {pid}: {len} bytes before the first start code of the unit at {at}")]
+    /// Bytes of a video stream that no access unit before them could be the beginning of; dropped.
+    #[error("stream {pid}: {len} bytes at {at} belong to no access unit")]
     NoStartCode {
         /// The stream.
         pid: Pid,

@@ -43,8 +43,8 @@ pub(super) fn parse(bytes: &[u8; PACKET_BYTES]) -> Option<Packet<'_>> {
         1 => (Adaptation::default(), 4),
         _ => {
             let len = usize::from(bytes[4]);
-            let limit = if control == 2 { 183 } else { 182 };
-            if len > limit {
+            // With a payload the length is at most 182; encoders in the field also pad with 183 and an empty payload.
+            if len > 183 {
                 return None;
             }
             (parse_adaptation(&bytes[5..5 + len]), 5 + len)
@@ -104,10 +104,11 @@ mod tests {
     #[test]
     fn contradictions_are_refused() {
         for head in
-            [&[0x47, 0x80, 0, 0x10][..], &[0x47, 0, 0, 0], &[0x47, 0, 0, 0x30, 183], &[0x47, 0, 0, 0x20, 184]]
+            [&[0x47, 0x80, 0, 0x10][..], &[0x47, 0, 0, 0], &[0x47, 0, 0, 0x30, 184], &[0x47, 0, 0, 0x20, 184]]
         {
             assert_eq!(parse(&packet(head)), None, "{head:x?}");
         }
         assert_eq!(parse(&packet(&[0x47, 0, 0, 0x20, 183])).unwrap().payload, None);
+        assert_eq!(parse(&packet(&[0x47, 0, 0, 0x30, 183])).unwrap().payload, Some(&[][..]));
     }
 }

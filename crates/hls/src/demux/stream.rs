@@ -46,8 +46,36 @@ pub(super) struct Stream {
 
 #[derive(Debug)]
 enum Media {
-    Video,
+    /// With the unit whose end may be in the PES packet after it.
+    Video(Option<VideoUnit>),
     Audio(AdtsSplitter),
+}
+
+#[derive(Debug)]
+struct VideoUnit {
+    bytes: Vec<u8>,
+    /// Bytes at the front that are not of the unit.
+    skip: usize,
+    time: Option<UnitTime>,
+    at: u64,
+    end: u64,
+    random_access: bool,
+    damaged: bool,
+}
+
+impl VideoUnit {
+    fn tell(self, pid: Pid, out: &mut Output) {
+        let data = Bytes::from(self.bytes).slice(self.skip..);
+        out.push(Event::Unit(AccessUnit {
+            pid,
+            kind: UnitKind::H264 { idr: video::is_idr(&data) },
+            time: self.time,
+            data,
+            span: ByteSpan { at: self.at, len: self.end - self.at },
+            random_access: self.random_access,
+            damaged: self.damaged,
+        }));
+    }
 }
 
 /// A PES packet that is not complete.
@@ -63,7 +91,7 @@ struct Assembly {
 
 impl Stream {
     pub(super) fn video(pid: Pid, limit: usize) -> Self {
-        Self { pid, continuity: None, limit, media: Media::Video, open: None, capacity_hint: 0 }
+        Self { pid, continuity: None, limit, media: Media::Video(None), open: None, capacity_hint: 0 }
     }
 
     pub(super) fn audio(pid: Pid, limit: usize) -> Self {
@@ -73,18 +101,13 @@ impl Stream {
     /// Takes the payload of the packet at `at`, which follows the one before it without a hole.
     pub(super) fn packet(&mut self, packet: &Packet<'_>, payload: &[u8], at: u64, out: &mut Output) {
         let end = at + PACKET_BYTES as u64;
-        if packet.starts_unit && !self.joins_open(payload, end) {
-            self.flush(out);
+        if packet.starts_unit {
+            self.close(Ends::Here { next: Some(payload) }, out);
             let mut bytes = Vec::with_capacity(self.capacity_hint);
             bytes.extend_from_slice(payload);
-            self.open = Some(Assembly {
-                bytes,
-                header: None,
-                at,
-                end,
-                random_access: packet.adaptation.random_access,
-            });
-        } else if !packet.starts_unit {
+            let random_access = packet.adaptation.random_access;
+            self.open = Some(Assembly { bytes, header: None, at, end, random_access });
+        } else {
             // Without an open PES packet this is the rest of one whose beginning was never seen.
             let Some(open) = &mut self.open else { return };
             open.bytes.extend_from_slice(payload);
@@ -118,46 +141,14 @@ impl Stream {
         }
     }
 
-    /// Appends `payload` to the open video unit if it is a PES packet without a time that goes on with it.
-    fn joins_open(&mut self, payload: &[u8], end: u64) -> bool {
-        let (Media::Video, Some(open)) = (&self.media, &mut self.open) else {
-            return false;
-        };
-        let (Some(first), Read::Header(next)) = (open.header, pes::read(payload)) else {
-            return false;
-        };
-        let is_whole = first.packet_len.is_none_or(|whole| open.bytes.len() >= whole);
-        let body = &payload[next.len..];
-        if next.times.is_some() || !is_whole || body.is_empty() || !video::continues_unit(body) {
-            return false;
-        }
-        if let Some(whole) = first.packet_len {
-            open.bytes.truncate(whole);
-        }
-        let packet_len = next.packet_len.map(|whole| open.bytes.len() + whole - next.len);
-        open.header = Some(PesHeader { packet_len, ..first });
-        open.bytes.extend_from_slice(body);
-        open.end = end;
-        true
-    }
-
     /// Packets are missing: what was put together is told as far as it is good, the rest is not waited for.
     pub(super) fn lose(&mut self, out: &mut Output) {
-        let whole = match self.media {
-            Media::Video => self.close(true, out),
-            Media::Audio(_) => self.close(false, out),
-        };
-        if let (Media::Audio(splitter), false) = (&mut self.media, whole) {
-            splitter.lose(self.pid, out);
-        }
+        self.close(Ends::InHole, out);
     }
 
-    /// Tells the open PES packet: the next one begins.
+    /// Tells what is open, but for an audio frame that may go on: a segment ends.
     pub(super) fn flush(&mut self, out: &mut Output) {
-        let whole = self.close(false, out);
-        if let (Media::Audio(splitter), false) = (&mut self.media, whole) {
-            splitter.lose(self.pid, out);
-        }
+        self.close(Ends::Here { next: None }, out);
     }
 
     /// The stream has ended.
@@ -168,63 +159,135 @@ impl Stream {
         }
     }
 
-    /// `false` if bytes of the PES packet are missing.
-    fn close(&mut self, damaged: bool, out: &mut Output) -> bool {
-        let Some(open) = self.open.take() else { return !damaged };
+    fn close(&mut self, ends: Ends<'_>, out: &mut Output) {
+        let in_hole = matches!(ends, Ends::InHole);
+        let pes = self.open.take().and_then(|open| self.take_pes(open, in_hole, out));
+        let pid = self.pid;
+        match &mut self.media {
+            Media::Video(before) => {
+                if let Some(pes) = pes {
+                    video_pes(pid, self.limit, pes, before, out);
+                } else if let Some(before) = before {
+                    before.damaged |= in_hole;
+                }
+                if !ends.may_go_on()
+                    && let Some(unit) = before.take()
+                {
+                    unit.tell(pid, out);
+                }
+            }
+            Media::Audio(splitter) => {
+                let mut whole = !in_hole;
+                if let Some(pes) = pes {
+                    whole &= !pes.damaged;
+                    let pts = pes.times.map(|(pts, _)| pts);
+                    let span = ByteSpan { at: pes.at, len: pes.end - pes.at };
+                    let payload = Bytes::from(pes.bytes).slice(pes.payload_at..);
+                    splitter.push(
+                        pid,
+                        AudioPes { payload, pts, span, random_access: pes.random_access },
+                        out,
+                    );
+                }
+                if !whole {
+                    splitter.lose(pid, out);
+                }
+            }
+        }
+    }
+
+    /// The open PES packet as a whole; `None` if it has no header.
+    fn take_pes(&mut self, open: Assembly, in_hole: bool, out: &mut Output) -> Option<Pes> {
         let (pid, at) = (self.pid, open.at);
         self.capacity_hint = open.bytes.len().min(MAX_CAPACITY_HINT);
         let Some(header) = open.header else {
             out.fault(Fault::PesHeader { pid, at });
-            return false;
+            return None;
         };
         let mut bytes = open.bytes;
-        let mut whole = !damaged;
-        match header.packet_len {
-            Some(len) if len > bytes.len() => {
-                whole = false;
-                if !damaged {
-                    out.fault(Fault::PesCut { pid, at });
-                }
-            }
-            Some(len) => bytes.truncate(len),
-            None => {}
+        let is_cut = header.packet_len.is_some_and(|len| len > bytes.len());
+        if is_cut && !in_hole {
+            out.fault(Fault::PesCut { pid, at });
         }
-        let payload = Bytes::from(bytes).slice(header.len..);
-        let span = ByteSpan { at, len: open.end - at };
+        if let Some(len) = header.packet_len {
+            bytes.truncate(len);
+        }
         let times = header.times.map(|(pts, dts)| {
             let dts = out.unroll.advance(dts);
             (Unroll::near(dts).place(pts), dts)
         });
-        match &mut self.media {
-            Media::Video => {
-                let lead = video::before_start_code(&payload);
-                if lead > 0 {
-                    out.fault(Fault::NoStartCode { pid, at, len: lead });
-                }
-                let data = payload.slice(lead..);
-                if !data.is_empty() {
-                    let time = times.map(|(pts, dts)| UnitTime {
-                        pts: Timestamp::new(pts, Timescale::HZ_90000),
-                        dts: Timestamp::new(dts, Timescale::HZ_90000),
-                    });
-                    let kind = UnitKind::H264 { idr: video::is_idr(&data) };
-                    let random_access = open.random_access;
-                    out.push(Event::Unit(AccessUnit {
-                        pid,
-                        kind,
-                        time,
-                        data,
-                        span,
-                        random_access,
-                        damaged: !whole,
-                    }));
-                }
-            }
-            Media::Audio(splitter) => {
-                let pts = times.map(|(pts, _)| pts);
-                splitter.push(pid, AudioPes { payload, pts, span, random_access: open.random_access }, out);
+        let (end, random_access) = (open.end, open.random_access);
+        Some(Pes { bytes, payload_at: header.len, times, at, end, random_access, damaged: in_hole || is_cut })
+    }
+}
+
+/// How an open PES packet came to its end.
+#[derive(Clone, Copy, Debug)]
+enum Ends<'a> {
+    /// With a new PES packet, whose first bytes these are, or with the input.
+    Here { next: Option<&'a [u8]> },
+    /// With packets that are missing.
+    InHole,
+}
+
+impl Ends<'_> {
+    /// Whether the next PES packet may begin with the rest of a video unit.
+    fn may_go_on(self) -> bool {
+        let Self::Here { next: Some(next) } = self else { return false };
+        match pes::read(next) {
+            Read::Header(header) => !video::starts_with_unit(&next[header.len..], header.times.is_some()),
+            Read::Short => true,
+            Read::Malformed => false,
+        }
+    }
+}
+
+/// A PES packet.
+#[derive(Debug)]
+struct Pes {
+    bytes: Vec<u8>,
+    payload_at: usize,
+    /// PTS and DTS, unrolled.
+    times: Option<(i64, i64)>,
+    at: u64,
+    end: u64,
+    random_access: bool,
+    damaged: bool,
+}
+
+/// Gives the front of `pes` to the unit before it, where it belongs there, and makes the rest the new one.
+fn video_pes(pid: Pid, limit: usize, pes: Pes, before: &mut Option<VideoUnit>, out: &mut Output) {
+    let payload = &pes.bytes[pes.payload_at..];
+    let start = video::unit_start(payload, pes.times.is_some());
+    let (lead, rest) = payload.split_at(start.unwrap_or(payload.len()));
+    match before {
+        Some(unit) if !lead.is_empty() => {
+            if unit.bytes.len() + lead.len() > limit {
+                out.fault(Fault::UnitOverLimit { pid, at: unit.at, limit });
+                *before = None;
+            } else {
+                unit.bytes.extend_from_slice(lead);
+                unit.end = pes.end;
+                unit.damaged |= pes.damaged && rest.is_empty();
             }
         }
-        whole
+        None if !lead.is_empty() => out.fault(Fault::NoStartCode { pid, at: pes.at, len: lead.len() }),
+        _ => {}
     }
+    if rest.is_empty() {
+        return;
+    }
+    if let Some(unit) = before.take() {
+        unit.tell(pid, out);
+    }
+    let time = |ticks| Timestamp::new(ticks, Timescale::HZ_90000);
+    *before = Some(VideoUnit {
+        skip: pes.payload_at + lead.len(),
+        bytes: pes.bytes,
+        time: pes.times.map(|(pts, dts)| UnitTime { pts: time(pts), dts: time(dts) }),
+        at: pes.at,
+        end: pes.end,
+        random_access: pes.random_access,
+        damaged: pes.damaged,
+    });
 }

@@ -2,25 +2,38 @@
 
 use recorder_types::h264::{nal_type, start_code};
 
-/// Whether `payload` goes on with the access unit before it: it starts inside a NAL unit, or with a slice that is
-/// not the first of its picture (ITU-T H.264 §7.4.1.2.4; `first_mb_in_slice` 0 is a single 1 bit).
-pub(super) fn continues_unit(payload: &[u8]) -> bool {
-    let Some(rest) = after_start_code(payload) else {
-        return true;
-    };
-    let &[header, first, ..] = rest else {
-        return false;
-    };
-    matches!(header & 0x1F, nal_type::SLICE..=nal_type::IDR) && first & 0x80 == 0
+/// Offset in `payload` of the first NAL unit that begins an access unit, with its start code; `None` if all of it goes
+/// on with the access unit before. With a `timed` payload a NAL unit right at its start is taken to begin one.
+pub(super) fn unit_start(payload: &[u8], timed: bool) -> Option<usize> {
+    let mut from = 0;
+    while let Some(found) = start_code(&payload[from..]) {
+        let at = from + found;
+        let is_first = payload[..at].iter().all(|&b| b == 0);
+        if (timed && is_first) || begins_unit(&payload[at + 3..]) {
+            // Zeros before the start code belong to it (`zero_byte`), or to nothing.
+            return Some(if is_first { 0 } else { at - usize::from(payload[at - 1] == 0) });
+        }
+        from = at + 3;
+    }
+    None
 }
 
-/// Bytes before the first start code, leading zeros of the byte stream not counted; all of them if there is none.
-pub(super) fn before_start_code(payload: &[u8]) -> usize {
-    if after_start_code(payload).is_some() {
-        return 0;
+/// Whether the start of `payload` is enough to see that an access unit begins right there.
+pub(super) fn starts_with_unit(payload: &[u8], timed: bool) -> bool {
+    let zeros = payload.iter().take_while(|&&b| b == 0).count();
+    zeros >= 2 && payload.get(zeros) == Some(&1) && (timed || begins_unit(&payload[zeros + 1..]))
+}
+
+/// Whether a NAL unit begins an access unit: parameter sets, SEI and delimiter stand before the first slice, and
+/// `first_mb_in_slice` is 0, a single 1 bit, in that (ITU-T H.264 §7.4.1.2.3, §7.4.3).
+fn begins_unit(nal: &[u8]) -> bool {
+    match nal.first().map(|header| header & 0x1F) {
+        Some(nal_type::SLICE | nal_type::PARTITION_A | nal_type::IDR) => {
+            nal.get(1).is_some_and(|first| first & 0x80 != 0)
+        }
+        Some(nal_type::SEI | nal_type::SPS | nal_type::PPS | nal_type::AUD | 14..=18) => true,
+        _ => false,
     }
-    start_code(payload)
-        .map_or(payload.len(), |at| at - payload[..at].iter().rev().take(1).filter(|&&b| b == 0).count())
 }
 
 /// Whether the first slice of `unit` is of an IDR picture. Looks no further than that slice.
@@ -37,27 +50,26 @@ pub(super) fn is_idr(unit: &[u8]) -> bool {
     false
 }
 
-/// What follows a start code at the beginning, with any number of leading zeros.
-fn after_start_code(payload: &[u8]) -> Option<&[u8]> {
-    let zeros = payload.iter().take_while(|&&b| b == 0).count();
-    (zeros >= 2 && payload.get(zeros) == Some(&1)).then(|| &payload[zeros + 1..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn continuations_are_told_from_beginnings() {
-        for (payload, continues) in [
-            (&[0, 0, 0, 1, 9, 0xF0][..], false),
-            (&[0, 0, 1, 0x41, 0x9A], false),
-            (&[0, 0, 1, 0x41, 0x1A], true),
-            (&[0, 0, 1, 0x65, 0x88], false),
-            (&[0x12, 0x34, 0, 0, 1, 9], true),
-            (&[0, 0, 1, 6], false),
+    fn beginnings_are_told_from_continuations() {
+        for (payload, untimed, timed) in [
+            (&[0, 0, 0, 1, 9, 0xF0][..], Some(0), Some(0)),
+            (&[0, 0, 1, 0x41, 0x9A], Some(0), Some(0)),
+            (&[0, 0, 1, 0x41, 0x1A], None, Some(0)),
+            (&[0x12, 0x34, 0, 0, 1, 9, 0xF0], Some(2), Some(2)),
+            (&[0x12, 0x34, 0, 0, 0, 1, 9, 0xF0], Some(2), Some(2)),
+            (&[7, 0, 0, 1, 0x41, 0x1A, 0, 0, 1, 0x65, 0x88], Some(6), Some(6)),
+            (&[7, 0, 0, 1, 0x41, 0x1A], None, None),
+            (&[], None, None),
         ] {
-            assert_eq!(continues_unit(payload), continues, "{payload:x?}");
+            assert_eq!(unit_start(payload, false), untimed, "{payload:x?}");
+            assert_eq!(unit_start(payload, true), timed, "{payload:x?}");
+            assert_eq!(starts_with_unit(payload, false), untimed == Some(0), "{payload:x?}");
+            assert_eq!(starts_with_unit(payload, true), timed == Some(0), "{payload:x?}");
         }
     }
 
@@ -66,18 +78,5 @@ mod tests {
         assert!(is_idr(&[0, 0, 0, 1, 9, 0xF0, 0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 2, 0, 0, 1, 0x65, 9]));
         assert!(!is_idr(&[0, 0, 0, 1, 9, 0xF0, 0, 0, 1, 0x41, 9, 0, 0, 1, 0x65, 9]));
         assert!(!is_idr(&[0, 0, 1]));
-    }
-
-    #[test]
-    fn bytes_before_the_start_code_are_counted() {
-        for (payload, len) in [
-            (&[0, 0, 0, 0, 1, 9][..], 0),
-            (&[7, 8, 0, 0, 1, 9], 2),
-            (&[7, 8, 0, 0, 0, 1, 9], 2),
-            (&[7, 8], 2),
-            (&[], 0),
-        ] {
-            assert_eq!(before_start_code(payload), len, "{payload:x?}");
-        }
     }
 }
