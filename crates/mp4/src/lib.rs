@@ -37,19 +37,30 @@
 //! ```
 
 mod boxes;
+mod describe;
 mod entry;
 mod error;
 mod file;
 mod fragment;
+mod log;
+mod moov;
 mod movie;
+mod plan;
 mod reader;
+mod split;
 mod table;
+mod tables;
 mod track;
+mod writer;
 
 pub use boxes::BoxKind;
+pub use describe::DescriptionError;
 pub use error::{FileError, ReadError, TrackError};
 pub use file::{FileReader, TrackSample};
+pub use plan::{MovieIndex, PlanError, SampleInfo, TrackSetup};
 pub use reader::{Event, Need, Reader, ReaderOptions};
+pub use split::{SplitError, SplitLimits, Splitter};
 pub use track::{
     DisplayMatrix, PixelAspect, RejectedTrack, SampleEntry, SampleEntryKind, SampleRef, TrackId, TrackInfo,
 };
+pub use writer::{Chunk, MoviePlan, MovieWriter, WriteError};

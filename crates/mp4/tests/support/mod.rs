@@ -91,3 +91,61 @@ impl Random {
         (self.next() % bound as u64) as usize
     }
 }
+
+/// An MP4 file as our reader sees it.
+pub struct ReadFile {
+    pub tracks: Vec<recorder_mp4::TrackInfo>,
+    pub samples: Vec<recorder_mp4::TrackSample>,
+}
+
+/// Reads `bytes` whole. No track may be bad.
+pub fn read_all(bytes: impl AsRef<[u8]>) -> ReadFile {
+    let mut reader = recorder_mp4::FileReader::open(std::io::Cursor::new(bytes)).unwrap();
+    let mut samples = Vec::new();
+    while let Some(sample) = reader.next_sample().unwrap() {
+        samples.push(sample);
+    }
+    assert_eq!((reader.rejected(), reader.failed()), (&[][..], &[][..]));
+    ReadFile { tracks: reader.tracks().to_vec(), samples }
+}
+
+impl ReadFile {
+    /// The samples of one track.
+    pub fn of(&self, track: usize) -> impl Iterator<Item = &recorder_mp4::TrackSample> {
+        self.samples.iter().filter(move |sample| sample.at.track == track)
+    }
+
+    /// The tracks as they are to be written.
+    pub fn setups(&self) -> impl Iterator<Item = recorder_mp4::TrackSetup> {
+        self.tracks.iter().map(|track| {
+            recorder_mp4::TrackSetup::new(track.entries[0].clone(), track.timescale).with_matrix(track.matrix)
+        })
+    }
+}
+
+/// What the index wants to know of a sample.
+pub fn info(sample: &recorder_mp4::TrackSample) -> recorder_mp4::SampleInfo {
+    recorder_mp4::SampleInfo {
+        pts: sample.at.pts,
+        dts: sample.at.dts,
+        duration: sample.at.duration,
+        sync: sample.at.sync,
+        len: sample.at.len,
+    }
+}
+
+/// Pushes the media of `samples` through a planned file and gives the whole of it.
+pub fn write(plan: recorder_mp4::MoviePlan, samples: &[recorder_mp4::TrackSample]) -> Vec<u8> {
+    let len = plan.file_len();
+    let mut writer = recorder_mp4::MovieWriter::new(plan);
+    let mut file = Vec::new();
+    for sample in samples {
+        writer.push(sample.at.track, sample.sample.data.clone()).unwrap();
+        while let Some(bytes) = writer.poll() {
+            file.extend_from_slice(&bytes);
+        }
+    }
+    writer.finish().unwrap();
+    assert_eq!(file.len() as u64, len, "the file is as long as it was planned");
+    file
+}
