@@ -111,8 +111,8 @@ pub struct OpusToAacStats {
 /// The AAC encoder puts one frame of priming before its input. That frame is left out, so no edit list and no
 /// shift is needed. A decoder lacks its half of the overlap and fades the first 21 ms of a run in.
 ///
-/// `pre_skip` follows RFC 7845 §4.2 and §4.3: that many samples are dropped at the beginning of the track, and
-/// what was decoded with the timestamp `t` is heard at `t - pre_skip`. It is 0 for a live stream.
+/// `pre_skip` follows RFC 7845 §4.2: that many samples are dropped at the beginning of the track. Timestamps are
+/// those of presentation, so the first packet of a file is at `-pre_skip`. It is 0 for a live stream.
 ///
 /// # Gaps and jumps
 /// - Loss and DTX: a gap up to [`OpusToAacOptions::max_conceal`] is concealed (from in-band FEC where the next
@@ -133,7 +133,6 @@ pub struct OpusToAac {
     decoder: OpusDecoder,
     encoder: Box<dyn AudioEncoder>,
     config: AacConfig,
-    pre_skip: i64,
     /// Samples still to be dropped at the beginning of the track.
     skip: u32,
     max_jitter: i64,
@@ -220,7 +219,6 @@ impl OpusToAac {
             decoder,
             encoder,
             config,
-            pre_skip: i64::from(opus.pre_skip),
             skip: u32::from(opus.pre_skip),
             max_jitter: i64::from(samples_in(options.max_jitter)),
             max_conceal: samples_in(options.max_conceal).min(RATE),
@@ -262,7 +260,7 @@ impl OpusToAac {
             self.stats.stray += 1;
             return Ok(());
         };
-        let placed = self.place(Packet { at: at - self.pre_skip, samples, data: packet.data.clone() });
+        let placed = self.place(Packet { at, samples, data: packet.data.clone() });
         self.guard(placed)
     }
 

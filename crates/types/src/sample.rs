@@ -110,6 +110,7 @@ pub enum AacConfig {
 pub struct OpusConfig {
     /// 1 or 2.
     pub channels: u8,
-    /// Samples at 48 kHz to drop from the start (RFC 7845 §4.2); 0 for a live stream.
+    /// Samples at 48 kHz to drop from the start (RFC 7845 §4.2); 0 for a live stream. Timestamps are those of
+    /// presentation: the first packet of a file is at `-pre_skip`.
     pub pre_skip: u16,
 }

@@ -182,21 +182,21 @@ pub fn media(name: &str) -> Option<Vec<u8>> {
     file.ok()
 }
 
-/// An Ogg Opus file: its config and its packets at their granule positions, and how many samples it plays.
+/// An Ogg Opus file: its config and its packets at their presentation times, and how many samples it plays.
 pub fn ogg_opus(file: &[u8]) -> (OpusConfig, Vec<Sample>, i64) {
     let mut reader = ogg::PacketReader::new(std::io::Cursor::new(file));
     let head = reader.read_packet().unwrap().unwrap().data;
     assert_eq!(&head[..8], b"OpusHead");
     let config = OpusConfig { channels: head[9], pre_skip: u16::from_le_bytes([head[10], head[11]]) };
     reader.read_packet().unwrap().unwrap(); // OpusTags
-    let (mut packets, mut next, mut end) = (Vec::new(), 0, 0);
+    let (mut packets, mut next, mut end) = (Vec::new(), -i64::from(config.pre_skip), 0);
     while let Some(packet) = reader.read_packet().unwrap() {
         end = packet.absgp_page() as i64;
         let data = Bytes::from(packet.data);
         packets.push(at(next, &data));
         next += i64::from(recorder_codec::opus_packet_samples(&data).unwrap());
     }
-    (config, packets, end.min(next) - i64::from(config.pre_skip))
+    (config, packets, next.min(end - i64::from(config.pre_skip)))
 }
 
 /// The Opus packets of a pcapng file with RTP over UDP, IPv4 and Ethernet, one stream of payload type 107.
