@@ -1,4 +1,5 @@
 //! Where segments are cut, what they are named, and what the playlist says of it.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 mod support;
 

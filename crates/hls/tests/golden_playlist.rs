@@ -1,4 +1,5 @@
 //! A whole playlist, line for line.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The transport stream itself: counters, clock references, wrap, and what other readers find in it.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! What the tests of the segmenter share: made-up samples, real ones, and a way to collect what comes out.
-#![allow(dead_code, unreachable_pub)] // each test file uses its own part
+// Each test file uses its own part, and Clippy takes none of this for a test.
+#![allow(dead_code, unreachable_pub, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
