@@ -570,6 +570,13 @@ impl Segmenter {
     }
 }
 
+impl std::fmt::Debug for Segmenter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let open = self.open.as_ref().map(|open| &open.name);
+        f.debug_struct("Segmenter").field("open", &open).field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
 /// 90 kHz ticks of `at`, not wrapped.
 fn ticks(options: &SegmenterOptions, at: RoomTime) -> i64 {
     let first = i64::try_from(options.first_pts).expect("33 bits");

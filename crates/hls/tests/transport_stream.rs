@@ -97,6 +97,35 @@ fn clock_references_are_at_most_a_tenth_of_a_second_apart_at_any_frame_rate() {
 }
 
 #[test]
+fn nothing_is_due_before_the_clock_that_it_comes_with() {
+    let stamp = |b: &[u8]| {
+        let b: Vec<u64> = b.iter().map(|&b| b.into()).collect();
+        ((b[0] & 0x0E) << 29) | (b[1] << 22) | ((b[2] & 0xFE) << 14) | (b[3] << 7) | (b[4] >> 1)
+    };
+    let mut both = segmenter(options("x"), both_streams());
+    push_both(&mut both, 30);
+    let mut audio = segmenter(options("x"), audio_streams());
+    for n in 0..1_000 {
+        let _ =
+            audio.push_audio(&at(frame_time(n), vec![7; 50 + usize::try_from(n).unwrap()].into())).unwrap();
+    }
+    for mut segmenter in [both, audio] {
+        segmenter.finish();
+        let (mut clock, mut seen) = (0, 0);
+        for packet in collect(&mut segmenter).ts().chunks(188) {
+            clock = references(packet).first().map_or(clock, |&(_, base)| base);
+            let payload = &packet[4 + if packet[3] & 0x20 == 0 { 0 } else { 1 + usize::from(packet[4]) }..];
+            if packet[1] & 0x40 != 0 && payload.starts_with(&[0, 0, 1]) {
+                let dts = stamp(&payload[if payload[7] & 0x40 == 0 { 9 } else { 14 }..]);
+                assert!(dts > clock && dts - clock <= 90_000, "{dts} at {clock}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 50);
+    }
+}
+
+#[test]
 fn every_segment_begins_with_its_tables_and_a_clock_reference_before_all_media() {
     let mut segmenter = segmenter(options("x"), both_streams());
     push_both(&mut segmenter, 35);
