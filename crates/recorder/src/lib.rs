@@ -1,1 +1,73 @@
-//! Placeholder.
+//! Records the calls of a real-time room inside your own process, as the TRTC on-cloud recorder does: same file
+//! names, playlists, callbacks.
+//!
+//! Your media server hands over what it has anyway, each participant's encoded access units; out come HLS file sets
+//! in a [`storage::Bucket`], one for each participant and track (or one for a participant's audio and video), and
+//! the events 301 to 308 for your own code or the customer's server. H.264 and AAC-LC are passed through; Opus is
+//! turned into AAC-LC (feature `opus`).
+//!
+//! - [`Recorder`] and [`Recording`] are for production: a thread a recording for media and disk, uploads and
+//!   callbacks on your tokio runtime.
+//! - [`TaskCore`] is the same recording without I/O and clock, for simulations and other runtimes.
+//!
+//! ```
+//! use recorder::storage::Bucket;
+//! use recorder::types::{
+//!     AacConfig, MediaId, MediaKind, RoomId, Sample, SdkAppId, TrackConfig, Timestamp, aac::AudioSpecificConfig,
+//! };
+//! use recorder::{Recorder, RecorderOptions, RecordingOptions, RoomEvent, TaskOptions, TrackOrigin};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! let recorder = Recorder::new(RecorderOptions::new(directory.path().join("spool")));
+//! let task = TaskOptions::new(SdkAppId::new(1_400_000_001), RoomId::integer(1001), "task01".parse()?, "robot".parse()?);
+//! let bucket = Bucket::open(directory.path().join("out").to_str().ok_or("path")?, Default::default())?;
+//! let recording = recorder.start(RecordingOptions::new(task, bucket))?;
+//!
+//! let alice: recorder::types::UserId = "alice".parse()?;
+//! let aac = AudioSpecificConfig::new(48_000, 1)?;
+//! recording.event(RoomEvent::Enter { user: alice.clone() })?;
+//! recording.event(RoomEvent::Publish {
+//!     user: alice.clone(),
+//!     media: MediaId::Main,
+//!     config: TrackConfig::Aac(AacConfig::Raw(aac)),
+//!     origin: TrackOrigin::FirstArrival,
+//! })?;
+//! for frame in 0..100 {
+//!     let sample = Sample::new(Timestamp::new(frame * 1024, aac.timescale()), vec![0x21; 60].into());
+//!     recording.event(RoomEvent::Sample {
+//!         user: alice.clone(),
+//!         media: MediaId::Main,
+//!         kind: MediaKind::Audio,
+//!         sample,
+//!     })?;
+//! }
+//! recording.stop().await?;
+//! let outcome = recording.ended().await?;
+//! assert_eq!(outcome.kept, 0);
+//! assert_eq!(outcome.status.files[0].segments, 1);
+//! # Ok(())
+//! # }
+//! ```
+
+mod shell;
+mod subscribe;
+mod task;
+
+pub use recorder_callback as callback;
+pub use recorder_hls as hls;
+pub use recorder_naming as naming;
+pub use recorder_naming::KeyPrefix;
+pub use recorder_storage as storage;
+pub use recorder_types as types;
+
+pub use shell::{
+    AskError, ClockMode, Outcome, Recorder, RecorderOptions, Recording, RecordingOptions, SendError, StartError,
+    Status,
+};
+pub use subscribe::{MAX_LIST_ENTRIES, Subscription, SubscriptionError};
+pub use task::{
+    Action, AvMerge, EventError, FileSetReport, MAX_ANCHORS, MaxIdleTime, MediaSelection, Now, Refused, RoomEvent,
+    SetId, StorageReport, StreamSelection, TaskCore, TaskOptions, TaskState, TrackOrigin,
+};

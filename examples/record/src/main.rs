@@ -1,1 +1,54 @@
-fn main() {}
+//! Records a room of media files, or of simulated people, as the TRTC on-cloud recorder would: `record --help`.
+//!
+//! ```text
+//! cargo run --release -p record
+//! cargo run --release -p record -- --participant alice=camera.mp4 --participant bob=voice.opus,join=2.5
+//! ```
+
+mod args;
+mod room;
+mod session;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(room::record(&args));
+    // What is still on its way to a bucket that does not answer stays in the spool.
+    runtime.shutdown_background();
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {}", chain(&*error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// An error with what caused it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,155 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use recorder_callback::CallbackBody;
+use recorder_storage::{Bucket, Durability, UploaderOptions};
+use recorder_types::{MediaId, UserId};
+
+use super::clock::ClockMode;
+use crate::task::TaskOptions;
+
+/// What every recording of a [`super::Recorder`] shares.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RecorderOptions {
+    /// Directory where each task has its own, for files that are open or not delivered yet. On the file system of a
+    /// local bucket, delivering a segment is a rename; elsewhere it is a copy.
+    pub spool: PathBuf,
+    /// How hard files are pressed to the disk before the next step relies on them. Default: [`Durability::Sync`].
+    pub durability: Durability,
+    /// The most that the undelivered files of one task may take, in bytes. Default: no limit but the disk's.
+    pub spool_limit: Option<u64>,
+}
+
+impl RecorderOptions {
+    /// Spools to `spool`, synced, without a limit.
+    #[must_use]
+    pub fn new(spool: impl Into<PathBuf>) -> Self {
+        Self { spool: spool.into(), durability: Durability::default(), spool_limit: None }
+    }
+
+    /// Sets [`RecorderOptions::durability`].
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets [`RecorderOptions::spool_limit`], in bytes.
+    #[must_use]
+    pub fn with_spool_limit(mut self, bytes: u64) -> Self {
+        self.spool_limit = Some(bytes);
+        self
+    }
+}
+
+/// One recording: the task, where its files go and who is told.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RecordingOptions {
+    /// What is recorded, and under which names.
+    pub task: TaskOptions,
+    /// Where the files go.
+    pub bucket: Bucket,
+    /// Where the time comes from. Default: [`ClockMode::System`].
+    pub clock: ClockMode,
+    /// How files are uploaded and retried.
+    pub uploader: UploaderOptions,
+    /// Bytes of samples that may wait for the task's thread. Default 64 MiB. Live events beyond are refused
+    /// ([`super::SendError::Full`]), told ones wait.
+    pub queue_bytes: usize,
+    /// How long the task's thread lets events gather before it looks again. Default 10 ms: a room of 25 then wakes
+    /// it a hundred times a second and not thousands.
+    pub gather: Duration,
+    pub(super) on_callback: Option<CallbackSink>,
+    pub(super) on_key_frame: Option<KeyFrameSink>,
+    #[cfg(feature = "http")]
+    pub(super) deliverer: Option<recorder_callback::Deliverer>,
+}
+
+pub(super) type CallbackSink = Arc<dyn Fn(&CallbackBody) + Send + Sync>;
+pub(super) type KeyFrameSink = Arc<dyn Fn(&UserId, MediaId) + Send + Sync>;
+
+impl RecordingOptions {
+    /// Records `task` into `bucket` by the system's clock and tells nobody.
+    #[must_use]
+    pub fn new(task: TaskOptions, bucket: Bucket) -> Self {
+        Self {
+            task,
+            bucket,
+            clock: ClockMode::System,
+            uploader: UploaderOptions::default(),
+            queue_bytes: 64 << 20,
+            gather: Duration::from_millis(10),
+            on_callback: None,
+            on_key_frame: None,
+            #[cfg(feature = "http")]
+            deliverer: None,
+        }
+    }
+
+    /// Sets [`RecordingOptions::clock`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: ClockMode) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets [`RecordingOptions::uploader`].
+    #[must_use]
+    pub fn with_uploader(mut self, uploader: UploaderOptions) -> Self {
+        self.uploader = uploader;
+        self
+    }
+
+    /// Sets [`RecordingOptions::queue_bytes`].
+    #[must_use]
+    pub fn with_queue_bytes(mut self, bytes: usize) -> Self {
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// Sets [`RecordingOptions::gather`].
+    #[must_use]
+    pub fn with_gather(mut self, time: Duration) -> Self {
+        self.gather = time;
+        self
+    }
+
+    /// Calls `sink` with each event, in order, on the task's thread: it should not block.
+    #[must_use]
+    pub fn with_on_callback(mut self, sink: impl Fn(&CallbackBody) + Send + Sync + 'static) -> Self {
+        self.on_callback = Some(Arc::new(sink));
+        self
+    }
+
+    /// Calls `sink` when a stream cannot go on without a key frame, on the task's thread: ask its sender for one.
+    #[must_use]
+    pub fn with_on_key_frame_needed(mut self, sink: impl Fn(&UserId, MediaId) + Send + Sync + 'static) -> Self {
+        self.on_key_frame = Some(Arc::new(sink));
+        self
+    }
+
+    /// Sends each event to the customer's server.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn with_deliverer(mut self, deliverer: recorder_callback::Deliverer) -> Self {
+        self.deliverer = Some(deliverer);
+        self
+    }
+}
+
+impl fmt::Debug for RecordingOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordingOptions")
+            .field("task", &self.task)
+            .field("bucket", &self.bucket)
+            .field("clock", &self.clock)
+            .field("uploader", &self.uploader)
+            .field("queue_bytes", &self.queue_bytes)
+            .field("gather", &self.gather)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+use std::sync::Arc;
+
+use recorder_callback::{CallbackBody, Event, Payload, StartStatus};
+use recorder_storage::{ObjectKey, Spool, SpoolError, SpoolOptions, StorageError, Uploader};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::clock::Clock;
+use super::driver::Driver;
+use super::options::{RecorderOptions, RecordingOptions};
+use super::recording::{QUEUED_EVENTS, Recording};
+use crate::task::{EventError, TaskCore};
+
+/// Starts recordings. Each has a thread of its own for media and disk; uploads and callbacks run on the tokio
+/// runtime on which it was started.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    options: Arc<RecorderOptions>,
+}
+
+impl Recorder {
+    /// A recorder that spools by `options`.
+    #[must_use]
+    pub fn new(options: RecorderOptions) -> Self {
+        Self { options: Arc::new(options) }
+    }
+
+    /// Starts a recording; it ends by [`Recording::stop`], or by itself when its room stays empty.
+    ///
+    /// # Errors
+    /// [`StartError`]; event 301 with status 1 is sent if there is somebody to tell.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with timers.
+    pub fn start(&self, options: RecordingOptions) -> Result<Recording, StartError> {
+        let runtime = Handle::current();
+        let clock = Clock::start(options.clock);
+        let zero = clock.zero();
+        let prepared = (|| {
+            let core = TaskCore::new(options.task.clone(), zero).map_err(StartError::Names)?;
+            let directory = core.directory().as_str().parse::<ObjectKey>().map_err(StartError::Directory)?;
+            let spool_options = SpoolOptions::from(self.options.durability);
+            let spool_options = match self.options.spool_limit {
+                Some(limit) => spool_options.with_limit(limit),
+                None => spool_options,
+            };
+            let spool = Spool::open(&self.options.spool, &options.task.task, spool_options)
+                .map_err(StartError::Spool)?;
+            Ok((core, directory, spool))
+        })();
+        let (core, directory, spool) = prepared.inspect_err(|_| {
+            let task = &options.task;
+            let payload = Payload::RecorderStart(StartStatus::FAILED);
+            let event = Event::new(zero.wall, &task.room, task.robot.clone(), task.task.clone(), payload);
+            super::notify::Notifier::new(&options).send(&CallbackBody::new(event, zero.wall));
+        })?;
+        let (uploader, reports) =
+            Uploader::spawn(options.bucket.clone(), directory, &spool, options.uploader.clone());
+        let (events, inbox) = mpsc::channel(QUEUED_EVENTS);
+        let (outcome, ended) = watch::channel(None);
+        let queue_bytes = options.queue_bytes;
+        let span = tracing::info_span!("recording", task_id = %options.task.task);
+        let driver = Driver::new(core, clock, spool, uploader, outcome, &options);
+        let room = Arc::new(Semaphore::new(queue_bytes));
+        std::thread::Builder::new()
+            .name("recording".into())
+            .spawn(move || {
+                let _entered = span.entered();
+                runtime.block_on(driver.run(inbox, reports));
+            })
+            .map_err(StartError::Thread)?;
+        Ok(Recording::new(events, room, queue_bytes, clock, ended))
+    }
+}
+
+/// Why a recording could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The caller's ids do not make file names.
+    #[error("files of this room cannot be named")]
+    Names(#[source] EventError),
+    /// The caller's prefix and task id do not make a key.
+    #[error("the directory of the task is no key of the bucket")]
+    Directory(#[source] StorageError),
+    /// The spool directory cannot be used: the operator has to act.
+    #[error("the spool cannot be used")]
+    Spool(#[source] SpoolError),
+    /// The system gives no thread.
+    #[error("no thread for the recording")]
+    Thread(#[source] std::io::Error),
+}

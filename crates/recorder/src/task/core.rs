@@ -1,0 +1,549 @@
+use std::collections::{HashMap, VecDeque};
+
+use recorder_callback::{LeaveCode, Payload, StartStatus, UploadError, UploadStatus};
+use recorder_naming::{NameError, ObjectDir, TaskNames};
+use recorder_types::{MediaId, MediaKind, ObjectName, RoomTime, Sample, TrackConfig, UnixMillis, UserId};
+
+use super::clock::TrackOrigin;
+use super::file_set::{FileSet, FileSetReport, SetId};
+use super::options::TaskOptions;
+use super::room::Room;
+use super::track::{Track, TrackSample};
+use crate::subscribe::Subscription;
+
+/// One reading of both clocks, taken by the caller once for each input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Time since the task's start on a clock that never jumps.
+    pub room: RoomTime,
+    /// The wall clock.
+    pub wall: UnixMillis,
+}
+
+/// What happens in the room, as the embedder's media server sees it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum RoomEvent {
+    /// An anchor (somebody who may publish) enters. Somebody who is in the room already starts over: their streams
+    /// end, their files go on after a gap.
+    Enter {
+        /// Who.
+        user: UserId,
+    },
+    /// An anchor leaves; their streams end.
+    Leave {
+        /// Who.
+        user: UserId,
+    },
+    /// A stream begins, or begins anew with another configuration.
+    Publish {
+        /// Whose.
+        user: UserId,
+        /// Primary stream or substream.
+        media: MediaId,
+        /// What its samples are.
+        config: TrackConfig,
+        /// Where its tick zero lies.
+        origin: TrackOrigin,
+    },
+    /// A stream ends or is muted.
+    Unpublish {
+        /// Whose.
+        user: UserId,
+        /// Primary stream or substream.
+        media: MediaId,
+        /// Audio or video.
+        kind: MediaKind,
+    },
+    /// One access unit of a published stream, in decode order.
+    Sample {
+        /// Whose.
+        user: UserId,
+        /// Primary stream or substream.
+        media: MediaId,
+        /// Audio or video.
+        kind: MediaKind,
+        /// The unit.
+        sample: Sample,
+    },
+    /// New subscription lists; they replace the old ones entirely.
+    Subscribe {
+        /// The lists.
+        subscription: Subscription,
+    },
+    /// The recording ends: by the API, because the room was dismissed, or the robot was removed.
+    Stop {
+        /// Why, as event 302 tells it.
+        code: LeaveCode,
+    },
+}
+
+/// What became of the files that the core handed out, as the storage side reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StorageReport {
+    /// A playlist is in the bucket, with everything it names.
+    PlaylistStored {
+        /// Its name.
+        name: ObjectName,
+    },
+    /// The store refuses; recording goes on.
+    UploadFailed {
+        /// Error code of the store.
+        code: String,
+        /// Message of the store.
+        message: String,
+    },
+    /// After [`Action::EndUploads`]: everything was tried.
+    UploadsEnded {
+        /// Files that are still in the spool.
+        kept: usize,
+    },
+    /// What had been kept is in the bucket now.
+    KeptDelivered,
+}
+
+/// What the caller does next, in this order. None of it has been done yet.
+#[derive(Debug)]
+pub enum Action {
+    /// Begin a segment file of `set`. A name is never used twice.
+    OpenSegment {
+        /// The file set.
+        set: SetId,
+        /// The file.
+        name: ObjectName,
+    },
+    /// Append to the open segment of `set`.
+    SegmentData {
+        /// The file set.
+        set: SetId,
+        /// Whole TS packets.
+        data: bytes::Bytes,
+    },
+    /// Close the open segment of `set`: make it durable, then hand it to the uploader.
+    CloseSegment {
+        /// The file set.
+        set: SetId,
+        /// The playlist that names it from its next update on.
+        playlist: ObjectName,
+    },
+    /// Bring the playlist of `set` up to date; it names only segments that were closed before.
+    Playlist {
+        /// The file set.
+        set: SetId,
+        /// Its name, the new header and what is added to its body.
+        update: recorder_hls::PlaylistUpdate,
+    },
+    /// Tell the customer's server.
+    Notify {
+        /// When it happened.
+        at: UnixMillis,
+        /// What.
+        payload: Payload,
+    },
+    /// A stream cannot go on without a key frame: ask its sender for one (RTCP PLI).
+    RequestKeyFrame {
+        /// Whose.
+        user: UserId,
+        /// Primary stream or substream.
+        media: MediaId,
+    },
+    /// Nothing more will be recorded: finish the uploads, then report [`StorageReport::UploadsEnded`].
+    EndUploads,
+    /// The task is over.
+    Finished,
+}
+
+/// State of a task as `DescribeCloudRecording` tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// Waiting for media.
+    Idle,
+    /// Recording.
+    InProgress,
+    /// Recording has ended; files may still be on their way.
+    Exited,
+}
+
+/// Inputs that were not recorded, counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refused {
+    /// Samples of anchors beyond the 25th.
+    pub without_place: u64,
+    /// Samples that the options or lists leave out.
+    pub unwanted: u64,
+    /// Events about somebody who is not in the room, or a stream that is not published.
+    pub unknown: u64,
+}
+
+/// A single-stream recording task: room events and the time in, actions out. It does no I/O and has no clock.
+///
+/// Drain [`TaskCore::poll`] after each call; the same inputs with the same times give the same actions.
+#[derive(Debug)]
+pub struct TaskCore {
+    options: TaskOptions,
+    names: TaskNames,
+    room: Room,
+    tracks: HashMap<UserId, Vec<Track>>,
+    sets: Vec<FileSet>,
+    actions: VecDeque<Action>,
+    /// Since when nobody has been in the room.
+    empty_since: Option<RoomTime>,
+    phase: Phase,
+    first_playlist_told: bool,
+    refused: Refused,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Recording,
+    Uploading,
+    Kept,
+    Finished,
+}
+
+impl TaskCore {
+    /// Starts the task: events 301 and 303 are the first actions.
+    ///
+    /// # Errors
+    /// [`EventError::Name`] if no file of this room can be named.
+    pub fn new(options: TaskOptions, now: Now) -> Result<Self, EventError> {
+        let mut names = TaskNames::new(options.app, options.room.clone());
+        if let Some(run) = options.ha_run {
+            names = names.with_ha(run);
+        }
+        names.check_mixed().map_err(EventError::Name)?;
+        let room = Room::new(options.subscription.clone(), options.stream_type);
+        let mut core = Self {
+            options,
+            names,
+            room,
+            tracks: HashMap::new(),
+            sets: Vec::new(),
+            actions: VecDeque::new(),
+            empty_since: Some(now.room),
+            phase: Phase::Recording,
+            first_playlist_told: false,
+            refused: Refused::default(),
+        };
+        core.notify(now.wall, Payload::RecorderStart(StartStatus::STARTED));
+        core.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
+        Ok(core)
+    }
+
+    /// The directory of the task's files.
+    #[must_use]
+    pub fn directory(&self) -> ObjectDir {
+        ObjectDir::new(self.options.prefix.clone(), self.options.task.clone())
+    }
+
+    /// Takes one event that happened at `now`. Times of one task do not go back.
+    ///
+    /// # Errors
+    /// [`EventError`] when the event cannot be followed; the task goes on as if it had not come.
+    pub fn event(&mut self, now: Now, event: RoomEvent) -> Result<(), EventError> {
+        self.tick(now);
+        if self.phase != Phase::Recording {
+            return Err(EventError::Ended);
+        }
+        match event {
+            RoomEvent::Enter { user } => self.enter(now, &user),
+            RoomEvent::Leave { user } => self.leave(now, &user),
+            RoomEvent::Publish { user, media, config, origin } => self.publish(now, &user, media, config, origin),
+            RoomEvent::Unpublish { user, media, kind } => self.unpublish(now, &user, media, kind),
+            RoomEvent::Sample { user, media, kind, sample } => self.sample(now, &user, media, kind, &sample),
+            RoomEvent::Subscribe { subscription } => {
+                self.room.set_subscription(subscription);
+                self.pause_what_is_not_recorded(now);
+                Ok(())
+            }
+            RoomEvent::Stop { code } => {
+                self.stop(now, code);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets time pass: ends the task when the room has been empty for too long.
+    pub fn tick(&mut self, now: Now) {
+        if self.deadline().is_some_and(|at| now.room >= at) {
+            self.stop(now, LeaveCode::IDLE);
+        }
+    }
+
+    /// When [`TaskCore::tick`] has something to do if nothing else comes first.
+    #[must_use]
+    pub fn deadline(&self) -> Option<RoomTime> {
+        let since = self.empty_since.filter(|_| self.phase == Phase::Recording)?;
+        Some(since.saturating_add(self.options.max_idle.as_room_time()))
+    }
+
+    /// Takes what the storage side reports.
+    pub fn report(&mut self, now: Now, report: StorageReport) {
+        match report {
+            StorageReport::PlaylistStored { name } => {
+                if !self.first_playlist_told {
+                    self.first_playlist_told = true;
+                    self.notify(now.wall, Payload::FileInfo(name.into()));
+                }
+            }
+            StorageReport::UploadFailed { code, message } => {
+                self.notify(now.wall, Payload::UploadError(UploadError { code, message }));
+            }
+            StorageReport::UploadsEnded { kept } if self.phase == Phase::Uploading => {
+                if kept == 0 {
+                    self.notify(now.wall, Payload::UploadStop(UploadStatus::ALL_STORED));
+                    self.finish();
+                } else {
+                    self.notify(now.wall, Payload::UploadStop(UploadStatus::SOME_KEPT_BACK));
+                    self.phase = Phase::Kept;
+                }
+            }
+            StorageReport::KeptDelivered if self.phase == Phase::Kept => {
+                self.notify(now.wall, Payload::UploadStop(UploadStatus::KEPT_BACK_DELIVERED));
+                self.finish();
+            }
+            StorageReport::UploadsEnded { .. } | StorageReport::KeptDelivered => {}
+        }
+    }
+
+    /// The next thing to do, oldest first.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Idle, recording or over.
+    #[must_use]
+    pub fn state(&self) -> TaskState {
+        match self.phase {
+            Phase::Recording if self.tracks.values().flatten().any(Track::has_media) => TaskState::InProgress,
+            Phase::Recording => TaskState::Idle,
+            Phase::Uploading | Phase::Kept | Phase::Finished => TaskState::Exited,
+        }
+    }
+
+    /// What has been recorded so far, a file set each, in order of appearance.
+    pub fn files(&self) -> impl Iterator<Item = FileSetReport> + '_ {
+        self.sets.iter().map(FileSet::report)
+    }
+
+    /// Inputs that were not recorded.
+    #[must_use]
+    pub const fn refused(&self) -> Refused {
+        self.refused
+    }
+
+    fn enter(&mut self, now: Now, user: &UserId) -> Result<(), EventError> {
+        self.names.check_user(user).map_err(EventError::Name)?;
+        if self.room.contains(user) {
+            self.end_tracks(now, user);
+        }
+        self.room.enter(user);
+        if self.room.waits(user) {
+            tracing::warn!("an anchor beyond the 25th waits for a place");
+        }
+        self.empty_since = None;
+        self.pause_what_is_not_recorded(now);
+        Ok(())
+    }
+
+    fn leave(&mut self, now: Now, user: &UserId) -> Result<(), EventError> {
+        if !self.room.contains(user) {
+            return self.unknown(EventError::NotInRoom);
+        }
+        self.end_tracks(now, user);
+        self.room.leave(user);
+        if self.room.is_empty() {
+            self.empty_since = Some(now.room);
+        }
+        self.pause_what_is_not_recorded(now);
+        Ok(())
+    }
+
+    fn publish(
+        &mut self,
+        now: Now,
+        user: &UserId,
+        media: MediaId,
+        config: TrackConfig,
+        origin: TrackOrigin,
+    ) -> Result<(), EventError> {
+        if !self.room.contains(user) {
+            return self.unknown(EventError::NotInRoom);
+        }
+        let track = Track::new(media, config, origin)?;
+        let kind = track.kind();
+        self.unpublish_if_there(now, user, media, kind);
+        self.tracks.entry(user.clone()).or_default().push(track);
+        Ok(())
+    }
+
+    fn unpublish(&mut self, now: Now, user: &UserId, media: MediaId, kind: MediaKind) -> Result<(), EventError> {
+        if self.unpublish_if_there(now, user, media, kind) {
+            Ok(())
+        } else {
+            self.unknown(EventError::NotPublished)
+        }
+    }
+
+    fn unpublish_if_there(&mut self, now: Now, user: &UserId, media: MediaId, kind: MediaKind) -> bool {
+        let Some(tracks) = self.tracks.get_mut(user) else { return false };
+        let Some(at) = tracks.iter().position(|track| track.media() == media && track.kind() == kind) else {
+            return false;
+        };
+        let track = tracks.remove(at);
+        if tracks.is_empty() {
+            self.tracks.remove(user);
+        }
+        self.detach(now, track);
+        true
+    }
+
+    fn end_tracks(&mut self, now: Now, user: &UserId) {
+        for track in self.tracks.remove(user).unwrap_or_default() {
+            self.detach(now, track);
+        }
+    }
+
+    /// Writes what a track still holds and takes it out of its file set.
+    fn detach(&mut self, now: Now, mut track: Track) {
+        if let Some(id) = track.set()
+            && let Some(set) = self.sets.get_mut(id.index())
+        {
+            while let Some(sample) = track.flush() {
+                set.push(&sample);
+            }
+            set.detach(track.kind());
+            set.drain_into(now.wall, &mut self.actions);
+        }
+    }
+
+    /// Takes the tracks of those who lost their place, or whom new lists leave out, out of their file sets. They
+    /// come back like a stream that is published anew.
+    fn pause_what_is_not_recorded(&mut self, now: Now) {
+        let mut paused = Vec::new();
+        for (user, tracks) in &mut self.tracks {
+            for track in tracks.iter_mut() {
+                if track.set().is_some() && !self.room.records(user, track.kind()) {
+                    paused.push(track.restarted());
+                }
+            }
+        }
+        for track in paused {
+            self.detach(now, track);
+        }
+    }
+
+    fn sample(
+        &mut self,
+        now: Now,
+        user: &UserId,
+        media: MediaId,
+        kind: MediaKind,
+        sample: &Sample,
+    ) -> Result<(), EventError> {
+        let Some(track) = self
+            .tracks
+            .get_mut(user)
+            .and_then(|tracks| tracks.iter_mut().find(|track| track.media() == media && track.kind() == kind))
+        else {
+            return self.unknown(EventError::NotPublished);
+        };
+        let substream_audio = media == MediaId::Aux && kind == MediaKind::Audio;
+        if !self.room.records(user, kind) {
+            if self.room.waits(user) {
+                self.refused.without_place += 1;
+            } else {
+                self.refused.unwanted += 1;
+            }
+            return Ok(());
+        }
+        if substream_audio || !self.options.media.takes(media) {
+            self.refused.unwanted += 1;
+            return Ok(());
+        }
+        let id = match track.set() {
+            Some(id) => id,
+            None => {
+                let id = FileSet::find_or_create(&mut self.sets, &self.options, &self.names, user, media, kind)?;
+                track.attach(id);
+                id
+            }
+        };
+        let set = self.sets.get_mut(id.index()).expect("a set id is made with its set and sets are never removed");
+        if let Some(stream) = track.unannounced_stream() {
+            set.attach(stream, now);
+        }
+        track.push(now.room, sample);
+        while let Some(out) = track.poll() {
+            if matches!(out, TrackSample::Jumped) {
+                set.jump(now);
+            } else if set.push(&out) {
+                self.actions.push_back(Action::RequestKeyFrame { user: user.clone(), media });
+            }
+        }
+        set.drain_into(now.wall, &mut self.actions);
+        Ok(())
+    }
+
+    fn stop(&mut self, now: Now, code: LeaveCode) {
+        if self.phase != Phase::Recording {
+            return;
+        }
+        let mut users: Vec<UserId> = self.tracks.keys().cloned().collect();
+        users.sort();
+        for user in users {
+            self.end_tracks(now, &user);
+        }
+        for set in &mut self.sets {
+            set.finish();
+            set.drain_into(now.wall, &mut self.actions);
+        }
+        self.phase = Phase::Uploading;
+        self.notify(now.wall, Payload::RecorderStop(code));
+        self.actions.push_back(Action::EndUploads);
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.actions.push_back(Action::Finished);
+    }
+
+    fn notify(&mut self, at: UnixMillis, payload: Payload) {
+        self.actions.push_back(Action::Notify { at, payload });
+    }
+
+    fn unknown(&mut self, error: EventError) -> Result<(), EventError> {
+        self.refused.unknown += 1;
+        Err(error)
+    }
+}
+
+/// An event that cannot be followed. The task goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// The caller spoke of somebody who has not entered.
+    #[error("user is not in the room")]
+    NotInRoom,
+    /// The caller sent a sample of, or ended, a stream that was not published.
+    #[error("stream is not published")]
+    NotPublished,
+    /// The task was stopped before.
+    #[error("the recording has ended")]
+    Ended,
+    /// The ids are too long for a file name: this user, or this room, cannot be recorded.
+    #[error("no file name for this user and room")]
+    Name(#[source] NameError),
+    /// As above, found by the segmenter.
+    #[error("no segment names for this user and room")]
+    Segmenter(#[source] recorder_hls::OptionsError),
+    /// Opus needs the feature `opus`: the embedder has to turn it on.
+    #[error("Opus cannot be recorded without the feature `opus`")]
+    OpusNotEnabled,
+    /// Opus with a channel count that cannot be recorded.
+    #[cfg(feature = "opus")]
+    #[error("Opus stream cannot be recorded")]
+    Opus(#[source] recorder_codec::CodecError),
+}

@@ -1,0 +1,254 @@
+use std::collections::VecDeque;
+
+use recorder_callback::{FileSlice, Payload, TrackType};
+use recorder_hls::{
+    PlaylistHeader, Pushed, SegmentInfo, Segmenter, SegmenterOptions, SegmenterStats, Streams,
+};
+use recorder_naming::{StreamType, TaskNames};
+use recorder_types::{
+    AacConfig, H264Config, MediaId, MediaKind, ObjectName, RoomTime, UnixMillis, UserId,
+};
+
+use super::core::{Action, EventError, Now};
+use super::options::{AvMerge, StreamSelection, TaskOptions};
+use super::track::TrackSample;
+
+/// TS packets that a file set holds before they are written: 64 KiB, so that a hundred tasks of 25 people stay
+/// within a few hundred MiB.
+const CHUNK_PACKETS: u16 = 348;
+
+/// A file set of one task: its playlist and segments. Counts from 0 in order of appearance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetId(usize);
+
+impl SetId {
+    /// The position in [`super::TaskCore::files`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// An elementary stream as the segmenter wants it.
+#[derive(Clone, Debug)]
+pub(super) enum Stream {
+    Video(H264Config),
+    Audio(AacConfig),
+}
+
+/// One playlist with its segments: a track of a user, or a user's audio and video together. It lives as long as
+/// the task, so that a user who comes back goes on in the same files.
+pub(super) struct FileSet {
+    id: SetId,
+    playlist: ObjectName,
+    user: UserId,
+    media: MediaId,
+    stream_type: StreamType,
+    segmenter: Segmenter,
+    streams: Streams,
+    waits_for_key_frame: bool,
+    begin: Option<UnixMillis>,
+    segments: u64,
+    bytes: u64,
+    duration: RoomTime,
+}
+
+/// What a file set has recorded so far.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FileSetReport {
+    /// Which.
+    pub set: SetId,
+    /// Bare name of the playlist.
+    pub playlist: ObjectName,
+    /// Whose.
+    pub user: UserId,
+    /// Primary stream or substream.
+    pub media: MediaId,
+    /// Audio, video or both.
+    pub stream_type: StreamType,
+    /// Start of the first segment; `None` before there is one.
+    pub begin: Option<UnixMillis>,
+    /// Closed segments.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Their media, gaps left out.
+    pub duration: RoomTime,
+    /// What was written and what was lost.
+    pub stats: SegmenterStats,
+}
+
+impl FileSet {
+    /// The set that takes `user`'s track of `media` and `kind`; made when it is the first time.
+    pub(super) fn find_or_create(
+        sets: &mut Vec<Self>,
+        options: &TaskOptions,
+        names: &TaskNames,
+        user: &UserId,
+        media: MediaId,
+        kind: MediaKind,
+    ) -> Result<SetId, EventError> {
+        let merged = options.merge == AvMerge::Merged
+            && media == MediaId::Main
+            && options.stream_type == StreamSelection::AudioAndVideo;
+        let stream_type = match kind {
+            _ if merged => StreamType::AudioVideo,
+            MediaKind::Audio => StreamType::Audio,
+            MediaKind::Video => StreamType::Video,
+        };
+        let same = |set: &&Self| set.user == *user && set.media == media && set.stream_type == stream_type;
+        if let Some(set) = sets.iter().find(same) {
+            return Ok(set.id);
+        }
+        let stem = names.single(user, media, stream_type).map_err(EventError::Name)?;
+        let playlist = recorder_naming::playlist(&stem).map_err(EventError::Name)?;
+        let segmenter = SegmenterOptions::new(stem, PlaylistHeader::single(media, user.clone()))
+            .map_err(EventError::Segmenter)?
+            .with_chunk_packets(CHUNK_PACKETS);
+        let id = SetId(sets.len());
+        sets.push(Self {
+            id,
+            playlist,
+            user: user.clone(),
+            media,
+            stream_type,
+            segmenter: Segmenter::new(segmenter),
+            streams: Streams::default(),
+            waits_for_key_frame: false,
+            begin: None,
+            segments: 0,
+            bytes: 0,
+            duration: RoomTime::ZERO,
+        });
+        Ok(id)
+    }
+
+    /// Adds a stream that was published. The first one after none continues the files after a gap.
+    pub(super) fn attach(&mut self, stream: Stream, now: Now) {
+        if self.is_paused() {
+            self.jump(now);
+        }
+        match stream {
+            Stream::Video(video) => self.streams.video = Some(video),
+            Stream::Audio(audio) => self.streams.audio = Some(audio),
+        }
+        self.segmenter.set_streams(self.streams.clone());
+    }
+
+    /// Takes a stream out; the open segment ends with the last one.
+    pub(super) fn detach(&mut self, kind: MediaKind) {
+        match kind {
+            MediaKind::Video => self.streams.video = None,
+            MediaKind::Audio => self.streams.audio = None,
+        }
+        if self.is_paused() {
+            self.segmenter.end_segment();
+        } else {
+            self.segmenter.set_streams(self.streams.clone());
+        }
+    }
+
+    /// What follows does not continue what came before, and the two clocks are related anew.
+    pub(super) fn jump(&mut self, now: Now) {
+        self.segmenter.discontinuity();
+        self.segmenter.set_wall_clock(now.room, now.wall);
+    }
+
+    /// Hands one access unit to the segmenter. Says whether it has just begun to wait for a key frame.
+    pub(super) fn push(&mut self, sample: &TrackSample) -> bool {
+        let pushed = match sample {
+            TrackSample::Video(unit) => self.segmenter.push_video(unit),
+            TrackSample::Audio(unit) => self.segmenter.push_audio(unit),
+            TrackSample::Jumped => return false,
+        };
+        let waits = match pushed {
+            Ok(Pushed::WaitingForKeyFrame) => true,
+            Ok(Pushed::Written) => false,
+            Ok(Pushed::Dropped(loss)) => {
+                tracing::debug!(set = self.id.0, ?loss, "access unit dropped");
+                self.waits_for_key_frame
+            }
+            Err(error) => {
+                tracing::warn!(set = self.id.0, %error, "access unit refused");
+                self.waits_for_key_frame
+            }
+        };
+        let begins = waits && !self.waits_for_key_frame;
+        if matches!(sample, TrackSample::Video(_)) {
+            self.waits_for_key_frame = waits;
+        }
+        begins
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.segmenter.finish();
+    }
+
+    /// Turns what the segmenter wants done into actions of the task.
+    pub(super) fn drain_into(&mut self, wall: UnixMillis, actions: &mut VecDeque<Action>) {
+        let set = self.id;
+        while let Some(action) = self.segmenter.poll() {
+            match action {
+                recorder_hls::Action::OpenSegment { name } => {
+                    actions.push_back(Action::OpenSegment { set, name });
+                }
+                recorder_hls::Action::SegmentData { data } => {
+                    actions.push_back(Action::SegmentData { set, data });
+                }
+                recorder_hls::Action::CloseSegment(info) => self.closed(&info, wall, actions),
+                recorder_hls::Action::Playlist(update) => {
+                    actions.push_back(Action::Playlist { set, update });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn closed(&mut self, info: &SegmentInfo, wall: UnixMillis, actions: &mut VecDeque<Action>) {
+        self.segments += 1;
+        self.bytes = self.bytes.saturating_add(info.bytes);
+        self.duration = self.duration.saturating_add(info.duration);
+        let first = self.begin.is_none();
+        let begin = *self.begin.get_or_insert(info.start);
+        actions.push_back(Action::CloseSegment { set: self.id, playlist: self.playlist.clone() });
+        if first {
+            let payload = Payload::FileSlice(FileSlice {
+                file_name: (&self.playlist).into(),
+                user: Some(self.user.clone()),
+                track_type: match self.stream_type {
+                    StreamType::Audio => TrackType::Audio,
+                    StreamType::Video => TrackType::Video,
+                    StreamType::AudioVideo => TrackType::AudioVideo,
+                },
+                begin,
+            });
+            actions.push_back(Action::Notify { at: wall, payload });
+        }
+    }
+
+    pub(super) fn report(&self) -> FileSetReport {
+        FileSetReport {
+            set: self.id,
+            playlist: self.playlist.clone(),
+            user: self.user.clone(),
+            media: self.media,
+            stream_type: self.stream_type,
+            begin: self.begin,
+            segments: self.segments,
+            bytes: self.bytes,
+            duration: self.duration,
+            stats: self.segmenter.stats(),
+        }
+    }
+
+    const fn is_paused(&self) -> bool {
+        self.streams.video.is_none() && self.streams.audio.is_none()
+    }
+}
+
+impl std::fmt::Debug for FileSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileSet").field("id", &self.id).field("playlist", &self.playlist).finish_non_exhaustive()
+    }
+}

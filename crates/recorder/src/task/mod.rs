@@ -1,0 +1,15 @@
+//! The life of one recording task as a state machine without I/O: room events and the time in, actions out.
+
+mod clock;
+mod core;
+mod file_set;
+mod options;
+mod room;
+mod track;
+
+pub use self::clock::TrackOrigin;
+pub use self::core::{Action, EventError, Now, Refused, RoomEvent, StorageReport, TaskCore, TaskState};
+pub use self::file_set::{FileSetReport, SetId};
+pub use self::options::{
+    AvMerge, MAX_ANCHORS, MaxIdleTime, MediaSelection, StreamSelection, TaskOptions,
+};

@@ -1,0 +1,144 @@
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use recorder_naming::{HaRun, KeyPrefix};
+use recorder_types::{MediaId, MediaKind, RoomId, SdkAppId, TaskId, UserId};
+
+use crate::subscribe::Subscription;
+
+/// Most anchors that one task records at a time; an anchor without video counts too.
+pub const MAX_ANCHORS: usize = 25;
+
+/// What one single-stream recording task does. Names in brackets are the fields of `CreateCloudRecording`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TaskOptions {
+    /// Application of the room (`SdkAppId`).
+    pub app: SdkAppId,
+    /// Room to record (`RoomId`, `RoomIdType`).
+    pub room: RoomId,
+    /// The task: one directory level of every key (`TaskId`).
+    pub task: TaskId,
+    /// The recording robot (`UserId`), told in callbacks.
+    pub robot: UserId,
+    /// Directories before the task's (`FileNamePrefix`).
+    pub prefix: KeyPrefix,
+    /// Set when the high-availability scheme restarted the task.
+    pub ha_run: Option<HaRun>,
+    /// Audio, video or both (`StreamType`).
+    pub stream_type: StreamSelection,
+    /// Primary stream, substream or both (`MediaId`).
+    pub media: MediaSelection,
+    /// One file set per track, or one for a user's audio and video (`AvMerge`).
+    pub merge: AvMerge,
+    /// Whom to record (`SubscribeStreamUserIds`).
+    pub subscription: Subscription,
+    /// How long the room may be without any anchor before the task ends by itself (`MaxIdleTime`).
+    pub max_idle: MaxIdleTime,
+}
+
+impl TaskOptions {
+    /// Everything of everyone, one file set per track, 30 s of idle time.
+    #[must_use]
+    pub fn new(app: SdkAppId, room: RoomId, task: TaskId, robot: UserId) -> Self {
+        Self {
+            app,
+            room,
+            task,
+            robot,
+            prefix: KeyPrefix::default(),
+            ha_run: None,
+            stream_type: StreamSelection::default(),
+            media: MediaSelection::default(),
+            merge: AvMerge::default(),
+            subscription: Subscription::everyone(),
+            max_idle: MaxIdleTime::default(),
+        }
+    }
+}
+
+/// Which kinds are recorded (`StreamType`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamSelection {
+    /// 0: audio and video.
+    #[default]
+    AudioAndVideo,
+    /// 1: audio only.
+    AudioOnly,
+    /// 2: video only.
+    VideoOnly,
+}
+
+impl StreamSelection {
+    pub(crate) const fn takes(self, kind: MediaKind) -> bool {
+        matches!(
+            (self, kind),
+            (Self::AudioAndVideo, _)
+                | (Self::AudioOnly, MediaKind::Audio)
+                | (Self::VideoOnly, MediaKind::Video)
+        )
+    }
+}
+
+/// Which streams of a user are recorded (`MediaId`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MediaSelection {
+    /// 0: primary stream and substream.
+    #[default]
+    Both,
+    /// 1: primary stream.
+    MainOnly,
+    /// 2: substream.
+    AuxOnly,
+}
+
+impl MediaSelection {
+    pub(crate) const fn takes(self, media: MediaId) -> bool {
+        matches!(
+            (self, media),
+            (Self::Both, _) | (Self::MainOnly, MediaId::Main) | (Self::AuxOnly, MediaId::Aux)
+        )
+    }
+}
+
+/// Whether a user's audio and video share one file set (`AvMerge`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AvMerge {
+    /// 0: one set for each track.
+    #[default]
+    Separate,
+    /// 1: audio and video of the primary stream in one set.
+    Merged,
+}
+
+/// How long a room may stay without anchors: 5 s to 86 400 s, 30 s by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxIdleTime(NonZeroU32);
+
+impl MaxIdleTime {
+    /// The seconds that are accepted.
+    pub const RANGE: RangeInclusive<u32> = 5..=86_400;
+
+    /// `None` outside of [`MaxIdleTime::RANGE`].
+    #[must_use]
+    pub fn from_secs(secs: u32) -> Option<Self> {
+        NonZeroU32::new(secs).filter(|_| Self::RANGE.contains(&secs)).map(Self)
+    }
+
+    /// The time as a duration.
+    #[must_use]
+    pub fn as_duration(self) -> Duration {
+        Duration::from_secs(u64::from(self.0.get()))
+    }
+
+    pub(crate) fn as_room_time(self) -> recorder_types::RoomTime {
+        recorder_types::RoomTime::from_secs(i64::from(self.0.get()))
+    }
+}
+
+impl Default for MaxIdleTime {
+    fn default() -> Self {
+        Self(NonZeroU32::new(30).expect("30 is not zero"))
+    }
+}

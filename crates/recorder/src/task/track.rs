@@ -1,0 +1,195 @@
+use std::collections::VecDeque;
+
+use recorder_hls::AccessUnit;
+use recorder_types::{MediaId, MediaKind, RoomTime, Sample, TrackConfig};
+
+use super::clock::{Anchored, TrackClock, TrackOrigin};
+use super::core::EventError;
+use super::file_set::{SetId, Stream};
+
+/// A published stream on its way into a file set: placed on the room's time line and, if it is Opus, turned into
+/// AAC.
+#[derive(Debug)]
+pub(super) struct Track {
+    media: MediaId,
+    config: TrackConfig,
+    origin: TrackOrigin,
+    clock: TrackClock,
+    pipeline: Pipeline,
+    set: Option<SetId>,
+    announced: bool,
+    ready: VecDeque<TrackSample>,
+    unplaceable: u64,
+}
+
+/// What a track hands to its file set.
+#[derive(Debug)]
+pub(super) enum TrackSample {
+    Video(AccessUnit),
+    Audio(AccessUnit),
+    /// The sender's clock jumped: what follows is a new beginning.
+    Jumped,
+}
+
+#[derive(Debug)]
+enum Pipeline {
+    Video,
+    Aac,
+    #[cfg(feature = "opus")]
+    Opus(Box<recorder_codec::OpusToAac>),
+}
+
+impl Pipeline {
+    fn new(config: &TrackConfig) -> Result<Self, EventError> {
+        match config {
+            TrackConfig::H264(_) => Ok(Self::Video),
+            TrackConfig::Aac(_) => Ok(Self::Aac),
+            #[cfg(feature = "opus")]
+            TrackConfig::Opus(opus) => {
+                recorder_codec::OpusToAac::new(*opus, &recorder_codec::OpusToAacOptions::default())
+                    .map(|transcoder| Self::Opus(Box::new(transcoder)))
+                    .map_err(EventError::Opus)
+            }
+            _ => Err(EventError::OpusNotEnabled),
+        }
+    }
+}
+
+impl Track {
+    pub(super) fn new(media: MediaId, config: TrackConfig, origin: TrackOrigin) -> Result<Self, EventError> {
+        Ok(Self {
+            media,
+            origin,
+            clock: TrackClock::new(origin),
+            pipeline: Pipeline::new(&config)?,
+            config,
+            set: None,
+            announced: false,
+            ready: VecDeque::new(),
+            unplaceable: 0,
+        })
+    }
+
+    pub(super) const fn media(&self) -> MediaId {
+        self.media
+    }
+
+    pub(super) const fn kind(&self) -> MediaKind {
+        match self.config {
+            TrackConfig::H264(_) => MediaKind::Video,
+            _ => MediaKind::Audio,
+        }
+    }
+
+    pub(super) const fn set(&self) -> Option<SetId> {
+        self.set
+    }
+
+    pub(super) fn attach(&mut self, set: SetId) {
+        self.set = Some(set);
+    }
+
+    /// Whether any of it went into a file set.
+    pub(super) const fn has_media(&self) -> bool {
+        self.announced
+    }
+
+    /// The stream's description, once after each start.
+    pub(super) fn unannounced_stream(&mut self) -> Option<Stream> {
+        if std::mem::replace(&mut self.announced, true) {
+            return None;
+        }
+        Some(match (&self.config, &self.pipeline) {
+            (TrackConfig::H264(h264), _) => Stream::Video(h264.clone()),
+            #[cfg(feature = "opus")]
+            (_, Pipeline::Opus(transcoder)) => Stream::Audio(transcoder.config()),
+            (TrackConfig::Aac(aac), _) => Stream::Audio(*aac),
+            _ => return None,
+        })
+    }
+
+    /// Leaves this track as if it had just been published, and gives what it was.
+    pub(super) fn restarted(&mut self) -> Self {
+        let fresh = Self {
+            media: self.media,
+            config: self.config.clone(),
+            origin: self.origin,
+            clock: TrackClock::new(self.origin),
+            pipeline: Pipeline::new(&self.config).expect("the same configuration was accepted before"),
+            set: None,
+            announced: false,
+            ready: VecDeque::new(),
+            unplaceable: self.unplaceable,
+        };
+        std::mem::replace(self, fresh)
+    }
+
+    /// Takes one access unit that arrived at `now`.
+    pub(super) fn push(&mut self, now: RoomTime, sample: &Sample) {
+        let Some(placed) = self.clock.place(now, sample) else {
+            self.unplaceable += 1;
+            tracing::debug!(lost = self.unplaceable, "sample with an impossible time dropped");
+            return;
+        };
+        let unit = AccessUnit { pts: placed.pts, dts: placed.dts, data: sample.data.clone() };
+        if placed.anchored == Anchored::Jumped {
+            self.restart_pipeline();
+            self.ready.push_back(TrackSample::Jumped);
+        }
+        match &mut self.pipeline {
+            Pipeline::Video => self.ready.push_back(TrackSample::Video(unit)),
+            Pipeline::Aac => self.ready.push_back(TrackSample::Audio(unit)),
+            #[cfg(feature = "opus")]
+            Pipeline::Opus(transcoder) => {
+                if let Err(error) = transcoder.push(sample) {
+                    tracing::warn!(%error, "the audio codec failed, the track starts over");
+                    self.restart_pipeline();
+                    self.ready.push_back(TrackSample::Jumped);
+                }
+                self.take_transcoded();
+            }
+        }
+    }
+
+    /// The next unit for the file set, oldest first.
+    pub(super) fn poll(&mut self) -> Option<TrackSample> {
+        self.ready.pop_front()
+    }
+
+    /// Like [`Track::poll`] at the end of the track: also what a transcoder still held.
+    pub(super) fn flush(&mut self) -> Option<TrackSample> {
+        if self.ready.is_empty() {
+            self.finish_pipeline();
+        }
+        self.ready.pop_front()
+    }
+
+    #[cfg(feature = "opus")]
+    fn finish_pipeline(&mut self) {
+        if let Pipeline::Opus(transcoder) = &mut self.pipeline {
+            if let Err(error) = transcoder.finish() {
+                tracing::warn!(%error, "the audio codec failed at the end of a track");
+            }
+            self.take_transcoded();
+        }
+    }
+
+    #[cfg(not(feature = "opus"))]
+    #[expect(clippy::unused_self, reason = "without transcoders nothing is held back")]
+    const fn finish_pipeline(&self) {}
+
+    /// The sender's clock jumped: a transcoder's tail is not worth a wrong place, so it starts over.
+    fn restart_pipeline(&mut self) {
+        self.pipeline = Pipeline::new(&self.config).expect("the same configuration was accepted before");
+    }
+
+    #[cfg(feature = "opus")]
+    fn take_transcoded(&mut self) {
+        let Pipeline::Opus(transcoder) = &mut self.pipeline else { return };
+        while let Some(sample) = transcoder.poll() {
+            if let Some(at) = self.clock.map(sample.pts) {
+                self.ready.push_back(TrackSample::Audio(AccessUnit { pts: at, dts: at, data: sample.data }));
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use recorder::callback::{AddressPolicy, Deliverer, DelivererOptions, LeaveCode};
+use recorder::storage::{Bucket, BucketOptions};
+use recorder::types::{RoomTime, UnixMillis, UserId};
+use recorder::{
+    AvMerge, ClockMode, KeyPrefix, MaxIdleTime, Now, Outcome, Recorder, RecorderOptions, Recording,
+    RecordingOptions, RoomEvent, TaskOptions,
+};
+
+use crate::args::{Args, Participant};
+use crate::session::{Next, Session};
+use crate::table;
+
+type AnyError = Box<dyn Error>;
+
+/// How long the customer's server may take after the end before we leave.
+const CALLBACK_PATIENCE: Duration = Duration::from_secs(75);
+
+/// Runs the whole recording. `false`: something could not be recorded or delivered, and was told.
+pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
+    let room = args.room()?;
+    let start = args.start_time.unwrap_or_else(now);
+    let task = args.task(&room, start);
+    let (mut sessions, unusable) = open_sessions(args)?;
+    let bucket = Bucket::open(&args.out, BucketOptions::default())?;
+    let spool = Spool::for_args(args);
+
+    let mut options = TaskOptions::new(args.app(), room, task.clone(), "recorder".parse()?);
+    if let Some(prefix) = &args.prefix {
+        options.prefix = prefix.parse::<KeyPrefix>()?;
+    }
+    if args.av_merge {
+        options.merge = AvMerge::Merged;
+    }
+    // The room's end is known here; an hour without anybody in between is no reason to stop.
+    options.max_idle = MaxIdleTime::from_secs(86_400).ok_or("86400 s is the longest idle time")?;
+    let deliverer = deliverer(args)?;
+    let mut recording =
+        RecordingOptions::new(options, bucket.clone()).with_clock(ClockMode::Told { start });
+    if let Some(deliverer) = &deliverer {
+        recording = recording.with_deliverer(deliverer.clone());
+    }
+    let recording = Recorder::new(RecorderOptions::new(&spool.root)).start(recording)?;
+
+    let bar = progress(args, &sessions);
+    let failed = play(&recording, start, &mut sessions, args.realtime, &bar).await?;
+    let outcome = recording.ended().await?;
+    bar.finish_and_clear();
+    drop(recording);
+
+    let calls_through = match &deliverer {
+        Some(deliverer) => finish_callbacks(deliverer).await,
+        None => true,
+    };
+    if !args.quiet {
+        table::print(args, &task, &outcome)?;
+    }
+    report_loss(&outcome, &spool.root);
+    if outcome.kept == 0 {
+        spool.remove();
+    }
+    Ok(unusable == 0 && failed == 0 && outcome.kept == 0 && outcome.failure.is_none() && calls_through)
+}
+
+/// The participants whose files can be read, and how many cannot.
+fn open_sessions(args: &Args) -> Result<(Vec<Session>, usize), AnyError> {
+    if args.participants.is_empty() {
+        return Ok((simulated_room(args.seconds)?, 0));
+    }
+    let mut sessions = Vec::new();
+    let mut last_error = None;
+    let mut unusable = 0;
+    for participant in &args.participants {
+        match Session::open(participant) {
+            Ok(session) => sessions.push(session),
+            Err(error) => {
+                eprintln!("error: {}: {}", name(participant), crate::chain(&error));
+                unusable += 1;
+                last_error = Some(error);
+            }
+        }
+    }
+    match last_error {
+        Some(_) if sessions.is_empty() => Err("no participant can be read".into()),
+        _ => Ok((sessions, unusable)),
+    }
+}
+
+/// Three people who come and go at different times.
+fn simulated_room(length: RoomTime) -> Result<Vec<Session>, AnyError> {
+    let part = |tenths: i64| RoomTime::from_millis(length.round_to_millis() / 10 * tenths);
+    [("alice", 440, 0, 10), ("bob", 554, 1, 10), ("carol", 659, 3, 8)]
+        .into_iter()
+        .map(|(user, hz, join, leave)| {
+            Ok(Session::simulate(user.parse()?, hz, part(join), part(leave))?)
+        })
+        .collect()
+}
+
+fn name(participant: &Participant) -> String {
+    format!("participant {} ({})", participant.user, participant.file.display())
+}
+
+/// Lets everything happen in the room in the order of time. Gives how many participants ended with an error.
+async fn play(
+    recording: &Recording,
+    start: UnixMillis,
+    sessions: &mut [Session],
+    realtime: bool,
+    bar: &ProgressBar,
+) -> Result<usize, AnyError> {
+    let mut pace = Pace { start, began: realtime.then(Instant::now), latest: RoomTime::ZERO };
+    // What comes next, by time, then by the order of the arguments.
+    let mut queue: BinaryHeap<Reverse<(RoomTime, usize)>> =
+        sessions.iter().enumerate().map(|(index, session)| Reverse((session.join, index))).collect();
+    let mut joined = vec![false; sessions.len()];
+    let mut present: HashMap<UserId, usize> = HashMap::new();
+    let mut failed = 0;
+    while let Some(Reverse((at, index))) = queue.pop() {
+        let Some(session) = sessions.get_mut(index) else { continue };
+        let now = pace.reach(at).await;
+        if !std::mem::replace(&mut joined[index], true) {
+            let sources = present.entry(session.user.clone()).or_default();
+            *sources += 1;
+            if *sources == 1 {
+                recording.event_at(now, RoomEvent::Enter { user: session.user.clone() }).await?;
+            }
+            for (_, config) in session.tracks() {
+                let (user, media, origin) = (session.user.clone(), session.media, session.origin());
+                recording.event_at(now, RoomEvent::Publish { user, media, config, origin }).await?;
+            }
+        } else {
+            match session.next() {
+                Ok(Next::Sample { kind, sample }) => {
+                    bar.inc(u64::try_from(sample.data.len()).unwrap_or(0));
+                    let (user, media) = (session.user.clone(), session.media);
+                    recording.event_at(now, RoomEvent::Sample { user, media, kind, sample }).await?;
+                }
+                Ok(Next::End) => {
+                    end_session(recording, now, session, &mut present).await?;
+                    continue;
+                }
+                Err(error) => {
+                    bar.suspend(|| eprintln!("error: {}: {}", session.label, crate::chain(&error)));
+                    failed += 1;
+                    end_session(recording, now, session, &mut present).await?;
+                    continue;
+                }
+            }
+        }
+        // A fault is met when the sample is taken.
+        let next = session.next_time().ok().flatten().unwrap_or(pace.latest);
+        queue.push(Reverse((next.max(session.join), index)));
+    }
+    for session in sessions {
+        for warning in session.take_warnings() {
+            bar.suspend(|| eprintln!("warning: {}: {warning}", session.label));
+        }
+    }
+    recording.event_at(pace.now(), RoomEvent::Stop { code: LeaveCode::API_STOP }).await?;
+    Ok(failed)
+}
+
+async fn end_session(
+    recording: &Recording,
+    now: Now,
+    session: &Session,
+    present: &mut HashMap<UserId, usize>,
+) -> Result<(), AnyError> {
+    let user = &session.user;
+    let sources = present.entry(user.clone()).or_default();
+    *sources = sources.saturating_sub(1);
+    if *sources == 0 {
+        recording.event_at(now, RoomEvent::Leave { user: user.clone() }).await?;
+        return Ok(());
+    }
+    for (kind, _) in session.tracks() {
+        let (user, media) = (user.clone(), session.media);
+        recording.event_at(now, RoomEvent::Unpublish { user, media, kind }).await?;
+    }
+    Ok(())
+}
+
+/// The room's clock: as fast as it is asked for, or as people speak.
+struct Pace {
+    start: UnixMillis,
+    began: Option<Instant>,
+    latest: RoomTime,
+}
+
+impl Pace {
+    async fn reach(&mut self, at: RoomTime) -> Now {
+        self.latest = self.latest.max(at);
+        if let Some(began) = self.began {
+            let due = began + Duration::from_nanos(u64::try_from(self.latest.nanos()).unwrap_or(0));
+            tokio::time::sleep_until(due.into()).await;
+        }
+        self.now()
+    }
+
+    fn now(&self) -> Now {
+        Now { room: self.latest, wall: self.start.saturating_add_millis(self.latest.round_to_millis()) }
+    }
+}
+
+/// Where files wait: inside of a local target, so that delivering is a rename, else in the temporary directory.
+struct Spool {
+    root: PathBuf,
+    /// Made for this run, and removed after it.
+    ours: bool,
+}
+
+impl Spool {
+    fn for_args(args: &Args) -> Self {
+        match &args.spool {
+            Some(root) => Self { root: root.clone(), ours: false },
+            None if args.out.contains(':') => {
+                let root = std::env::temp_dir().join(format!("recorder-spool-{}", std::process::id()));
+                Self { root, ours: true }
+            }
+            None => Self { root: Path::new(&args.out).join(".recorder-spool"), ours: true },
+        }
+    }
+
+    /// Another run may still use it: then it is not empty and stays.
+    fn remove(&self) {
+        if self.ours {
+            let _ = std::fs::remove_dir(&self.root);
+        }
+    }
+}
+
+fn deliverer(args: &Args) -> Result<Option<Deliverer>, AnyError> {
+    let Some(url) = &args.callback else { return Ok(None) };
+    let key = args.callback_key.as_deref().map(str::parse).transpose()?;
+    let policy =
+        if args.allow_private_urls { AddressPolicy::AllowPrivate } else { AddressPolicy::PublicOnly };
+    let options = DelivererOptions::default().with_policy(policy);
+    Ok(Some(Deliverer::new(url.parse()?, key, args.app(), options)?))
+}
+
+async fn finish_callbacks(deliverer: &Deliverer) -> bool {
+    if tokio::time::timeout(CALLBACK_PATIENCE, deliverer.finish()).await.is_err() {
+        eprintln!("error: the callback server did not answer in time");
+        return false;
+    }
+    let counts = deliverer.counts();
+    if counts.given_up > 0 || counts.refused > 0 {
+        eprintln!("error: {} callbacks could not be delivered", counts.given_up + counts.refused);
+    }
+    counts.given_up == 0 && counts.refused == 0
+}
+
+fn report_loss(outcome: &Outcome, spool: &Path) {
+    for file in &outcome.status.files {
+        let (lost, waited) = (file.stats.lost_total(), file.stats.waited);
+        if lost > 0 || waited > 0 {
+            eprintln!(
+                "note: {}: {lost} access units dropped, {waited} passed over while waiting for a key frame",
+                file.playlist
+            );
+        }
+    }
+    if outcome.status.refused.without_place > 0 {
+        eprintln!(
+            "note: {} samples of participants beyond the 25th were not recorded",
+            outcome.status.refused.without_place
+        );
+    }
+    if let Some(failure) = &outcome.failure {
+        eprintln!("error: the disk failed: {}", crate::chain(&**failure));
+    }
+    if outcome.kept > 0 {
+        eprintln!("error: {} files could not be delivered and wait in {}", outcome.kept, spool.display());
+    }
+}
+
+fn progress(args: &Args, sessions: &[Session]) -> ProgressBar {
+    if args.quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(sessions.iter().map(|session| session.size).sum());
+    let style = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    bar.with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn now() -> UnixMillis {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    u64::try_from(millis).ok().and_then(UnixMillis::new).unwrap_or(UnixMillis::MAX)
+}
