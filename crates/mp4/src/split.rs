@@ -10,6 +10,10 @@ use crate::writer::MoviePlan;
 /// Samples that may wait for the ones of other tracks that are presented before them.
 const MAX_WAITING: usize = 1024;
 
+/// A lead track that is silent for so long has ended, or has not begun: files may then end at the others' samples. Far
+/// above the time between two pictures of a shared screen, and below the shortest file that can be asked for.
+const LEAD_IDLE: RoomTime = RoomTime::from_secs(30);
+
 /// When a file ends and the next begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -74,7 +78,8 @@ pub enum SplitError {
 
 /// Cuts a recording of any length into files within [`SplitLimits`], as long as they can be.
 ///
-/// A file ends where the first video track has a key frame (without video: at any sample of the first track). What
+/// A file ends where the first video track has a key frame (without video: at any sample of the first track; while the
+/// video has been silent for 30 seconds: at any sample of the others). What
 /// the other tracks present before that instant is in the file, what they present from then on is in the next. Each
 /// file's time begins at zero. Each sample is in exactly one file, and each track keeps its order, so that the media
 /// can be written by counting: the first [`MoviePlan::samples`] of a track belong to the first file, and so on.
@@ -235,7 +240,7 @@ impl Splitter {
     /// Ends the recording: the files that were not polled, in order. Empty without any sample.
     ///
     /// # Errors
-    /// [`SplitError`] as for [`Splitter::push`].
+    /// [`SplitError`] as for [`Splitter::push`]; poll before, to have the files that are complete in any case.
     pub fn finish(mut self) -> Result<Vec<MoviePlan>, SplitError> {
         self.release(RoomTime::MAX)?;
         while let Some(excess) = self.excess(self.index.end_of(self.lead)) {
@@ -262,8 +267,8 @@ impl Splitter {
 
     fn add(&mut self, placed: Placed) -> Result<(), SplitError> {
         let key = placed.track == self.lead && placed.info.sync;
-        if key {
-            self.enter_boundary(&placed.info)?;
+        if key || placed.track != self.lead && self.waiting.is_empty() && self.lead_is_idle(placed.info.pts) {
+            self.enter_boundary(key, &placed.info)?;
         }
         self.index_sample(&placed)?;
         if self.part.cut.is_some() {
@@ -275,21 +280,35 @@ impl Splitter {
         Ok(())
     }
 
-    /// Before a key frame: the file may end here, if it fits.
-    fn enter_boundary(&mut self, key: &SampleInfo) -> Result<(), SplitError> {
-        if self.index.samples(self.lead) == 0 {
-            self.part.begin = Some(key.pts);
+    /// Before a key frame of the lead, or another sample while the lead is idle: the file may end here, if it fits.
+    fn enter_boundary(&mut self, key: bool, sample: &SampleInfo) -> Result<(), SplitError> {
+        if self.index.samples(self.lead) == 0 && !self.lead_is_idle(sample.pts) {
+            self.part.begin = Some(sample.pts);
             return Ok(());
         }
-        self.index.end_track_at(self.lead, key.dts.ticks());
-        while let Some(excess) = self.excess(Some(key.pts)) {
-            self.cut(excess)?;
-            self.index.end_track_at(self.lead, key.dts.ticks());
+        loop {
+            if key {
+                self.index.end_track_at(self.lead, sample.dts.ticks());
+            }
+            match self.excess(Some(sample.pts)) {
+                Some(excess) => self.cut(excess)?,
+                None => break,
+            }
         }
         self.index.note(&mut self.part.checkpoint);
-        self.part.cut = Some(key.pts);
+        self.part.cut = Some(sample.pts);
         self.part.since.clear();
         Ok(())
+    }
+
+    /// Whether the lead has had nothing for so long that a file may end without a key frame of it.
+    fn lead_is_idle(&self, now: Timestamp) -> bool {
+        let time = |time: Timestamp| time.to_room_time().unwrap_or(RoomTime::MAX);
+        let silence = match self.index.end_of(self.lead) {
+            Some(end) => time(now).saturating_sub(time(end)),
+            None => self.length(now),
+        };
+        silence >= LEAD_IDLE
     }
 
     /// Which limit the file would exceed if it ended now, with the lead's last presentation ending `at`.
