@@ -1,1 +1,30 @@
-//! Placeholder.
+//! What the tests of the recorder crates share: small valid streams made in Rust, hostile timelines, a check of HLS
+//! output against RFC 8216, golden files, and FFmpeg where it is installed.
+//!
+//! Everything that is made is the same on every machine for the same arguments. Only [`media`], [`golden`] and
+//! [`ffmpeg`] touch the disk or start programs; what they do not find they say on standard output, as `skipped: …`.
+//!
+//! ```
+//! use recorder_testkit::{aac, h264};
+//! use recorder_types::Size;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut camera = h264::Pictures::new(Size::new(320, 180).ok_or("zero")?)?;
+//! let key_frame = camera.idr(96);
+//! let next = camera.repeat();
+//! assert!(next.len() < 20 && key_frame.starts_with(&[0, 0, 0, 1, 9]));
+//! assert_eq!(aac::silent_frame(aac::Layout::Stereo).len(), 6);
+//! # Ok(())
+//! # }
+//! ```
+// Panics and prints are what a test wants of its helpers; that they do is told where they do.
+#![allow(clippy::print_stdout)]
+
+pub mod aac;
+mod bits;
+pub mod ffmpeg;
+pub mod golden;
+pub mod h264;
+pub mod hls_rules;
+pub mod hostile;
+pub mod media;

@@ -1,0 +1,132 @@
+use recorder_hls::{AccessUnit, Action, PlaylistHeader, PlaylistText, Segmenter, SegmenterOptions, Streams};
+use recorder_types::{H264Config, NalFraming, RoomTime, Size, UnixMillis};
+
+use super::*;
+use crate::h264::Pictures;
+
+type Files = Vec<(String, Vec<u8>)>;
+
+/// Three segments of 10.08 s and one of 4.76 s, 25 pictures a second.
+fn recording() -> (Vec<String>, Files) {
+    let header = PlaylistHeader::single(recorder_types::MediaId::Main, "alice".parse().unwrap());
+    let mut segmenter = Segmenter::new(SegmenterOptions::new("a".parse().unwrap(), header).unwrap());
+    let video = H264Config { framing: NalFraming::AnnexB, parameter_sets: Vec::new() };
+    segmenter.set_streams(Streams { video: Some(video), audio: None });
+    segmenter.set_wall_clock(RoomTime::ZERO, UnixMillis::new(1_700_000_000_000).unwrap());
+    let (mut texts, mut files) = (Vec::new(), Files::new());
+    let mut playlist = PlaylistText::new();
+    let mut pictures = Pictures::new(Size::new(64, 48).unwrap()).unwrap();
+    for n in 0..875 {
+        let at = RoomTime::from_millis(n * 40);
+        let data = if n % 63 == 0 { pictures.idr(100) } else { pictures.repeat() };
+        let _ = segmenter.push_video(&AccessUnit { pts: at, dts: at, data }).unwrap();
+        drain(&mut segmenter, &mut playlist, &mut texts, &mut files);
+    }
+    segmenter.finish();
+    drain(&mut segmenter, &mut playlist, &mut texts, &mut files);
+    (texts, files)
+}
+
+fn drain(segmenter: &mut Segmenter, playlist: &mut PlaylistText, texts: &mut Vec<String>, files: &mut Files) {
+    while let Some(action) = segmenter.poll() {
+        match action {
+            Action::OpenSegment { name } => files.push((name.to_string(), Vec::new())),
+            Action::SegmentData { data } => files.last_mut().unwrap().1.extend_from_slice(&data),
+            Action::Playlist(update) => {
+                playlist.apply(&update);
+                texts.push(playlist.to_string());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_files(text: &str, files: &Files) -> Vec<Violation> {
+    check(text, |name| files.iter().find(|(file, _)| file == name).map(|(_, bytes)| bytes.clone()))
+}
+
+fn rules(found: &[Violation]) -> Vec<Rule> {
+    let mut rules: Vec<_> = found.iter().map(|violation| violation.rule).collect();
+    rules.dedup();
+    rules
+}
+
+#[test]
+fn a_recording_breaks_no_rule() {
+    let (texts, files) = recording();
+    assert_eq!(files.len(), 4);
+    assert_eq!(check_files(texts.last().unwrap(), &files), []);
+    assert_eq!(check_growth(&texts), []);
+}
+
+#[test]
+fn each_text_breaks_exactly_its_rule() {
+    let (texts, files) = recording();
+    let text = texts.last().unwrap().as_str();
+    let second = files[1].0.as_str();
+    for (rule, from, to) in [
+        (Rule::Header, "#EXTM3U\n", "#EXTM3U8\n"),
+        (Rule::Version, "VERSION:3", "VERSION:2"),
+        (Rule::Version, "VERSION:3", "VERSION:new"),
+        (Rule::TargetDuration, "TARGETDURATION:10", "TARGETDURATION:9"),
+        (Rule::TargetDuration, "#EXT-X-TARGETDURATION:10\n", ""),
+        (Rule::EndList, "#EXT-X-ENDLIST\n", "#EXT-X-ENDLIST\n#EXT-X-ENDLIST\n"),
+        (Rule::Uri, second, "missing.ts"),
+        (Rule::Uri, second, "../up.ts"),
+        (Rule::Duration, "#EXTINF:4.76,", "#EXTINF:4.9,"),
+    ] {
+        let broken = text.replacen(from, to, 1);
+        assert_ne!(broken, text, "{from:?} is in the text");
+        assert_eq!(rules(&check_files(&broken, &files)), [rule], "{from:?} became {to:?}");
+    }
+    let marked = text.replacen("#EXT-X-ENDLIST\n", "", 1).replacen("#EXTINF", "#EXT-X-ENDLIST\n#EXTINF", 1);
+    assert_eq!(rules(&check_files(&marked, &files)), [Rule::EndList]);
+    let marker = format!("#EXT-X-DISCONTINUITY\n{second}");
+    let marked = text.replacen(second, &marker, 1);
+    assert_eq!(rules(&check_files(&marked, &files)), [Rule::Discontinuity]);
+}
+
+#[test]
+fn each_damage_of_segments_breaks_exactly_its_rule() {
+    let (texts, files) = recording();
+    let text = texts.last().unwrap().as_str();
+
+    let mut tables_last = files.clone();
+    let (tables, rest) = files[2].1.split_at(2 * 188);
+    tables_last[2].1 = [rest, tables].concat();
+    let found = check_files(text, &tables_last);
+    assert!(rules(&found).contains(&Rule::SegmentStart), "{found:?}");
+
+    let mut hole = files.clone();
+    let counter = &mut hole[1].1[188 * 40 + 3];
+    *counter = (*counter & 0xF0) | ((*counter + 5) & 0x0F);
+    assert!(rules(&check_files(text, &hole)).contains(&Rule::Continuity));
+
+    // The same media twice: time goes back, and counters have a hole.
+    let mut twice = files.clone();
+    twice[2].1 = files[1].1.clone();
+    let found = rules(&check_files(text, &twice));
+    assert!(found.contains(&Rule::DecodeOrder), "{found:?}");
+
+    // A segment is left out: the time line jumps.
+    let gone = text.lines().filter(|line| !line.contains(&files[1].0)).collect::<Vec<_>>().join("\n");
+    let found = rules(&check_files(&gone, &files));
+    assert!(found.contains(&Rule::Discontinuity), "{found:?}");
+}
+
+#[test]
+fn growth_has_to_extend() {
+    let (texts, _) = recording();
+    let (old, new) = (texts[1].as_str(), texts[2].as_str());
+    let second_name = new.lines().rfind(|line| !line.starts_with('#')).unwrap();
+    for (rule, old, new) in [
+        (Rule::ConstantHeader, old.into(), new.replacen("TARGETDURATION:10", "TARGETDURATION:11", 1)),
+        (Rule::ConstantHeader, old.into(), new.replacen("SEQUENCE:0", "SEQUENCE:1", 1)),
+        (Rule::Growth, new.to_owned(), old.to_owned()),
+        (Rule::Growth, old.into(), new.replacen("#EXTINF:10", "#EXTINF:9", 1)),
+        (Rule::Growth, format!("{old}#EXT-X-ENDLIST\n"), new.to_owned()),
+        (Rule::Growth, new.to_owned(), new.replacen(second_name, "other.ts", 1)),
+    ] {
+        assert_eq!(rules(&check_growth(&[old, new])), [rule]);
+    }
+}
