@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use mp4_atom::{Atom, Encode};
 
 use crate::log::LogPlace;
 use crate::plan::{MovieIndex, PlannedTrack};
 use crate::tables::{TableKind, TablePlace};
+use crate::trak::{TrackFront, encode, put_full_header, put_header, track_id, unsigned};
 
 /// About how many bytes of a table are written in one piece.
 const PIECE: usize = 64 << 10;
@@ -31,7 +31,7 @@ impl Layout {
     pub(crate) const MOVIE_BYTES: u64 = 8 + 120;
     /// An entry of `elst` in version 1.
     pub(crate) const EDIT_BYTES: u64 = 20;
-    const HDLR_BYTES: u64 = 32 + 13;
+    pub(crate) const HDLR_BYTES: u64 = 32 + 13;
 
     /// Bytes of a `trak` with one edit, without its sample entries and tables: `trak` 8, `tkhd` 104, `edts` 8, `elst`
     /// 16 and one entry, `mdia` 8, `mdhd` 44, `hdlr`, `minf` 8, `vmhd` 20 or `smhd` 16, `dinf` 8, `dref` 16, `url ` 12,
@@ -151,7 +151,7 @@ impl HeaderPieces {
                 duration: unsigned(duration),
                 rate: 1.into(),
                 volume: 1.into(),
-                next_track_id: u32::try_from(index.tracks.len() + 1).unwrap_or(u32::MAX),
+                next_track_id: track_id(index.tracks.len()),
                 ..mp4_atom::Mvhd::default()
             },
         );
@@ -239,82 +239,17 @@ fn push_track(
     long_offsets: bool,
 ) {
     let state = &track.tables.state;
-    let edit = index.edit(number);
-    let video = track.setup.entry.is_video();
-    let entry_bytes: u64 = track.entries.iter().map(|entry| entry.bytes.len() as u64).sum();
-    let edits = 1 + u64::from(edit.delay > 0);
     let offsets = 16 + u64::from(state.chunks) * if long_offsets { 8 } else { 4 };
-    let stbl = 8 + 16 + entry_bytes + state.table_bytes(false) + offsets;
-    let minf = 8 + if video { 20 } else { 16 } + 36 + stbl;
-    let mdia = 8 + 44 + Layout::HDLR_BYTES + minf;
-    let edts = 8 + 16 + edits * Layout::EDIT_BYTES;
-
     let mut bytes = Vec::new();
-    put_header(&mut bytes, b"trak", 8 + 104 + edts + mdia);
-    let matrix = track.setup.matrix.0;
-    let (width, height) = track.setup.entry.display_size();
-    encode(
-        &mut bytes,
-        &mp4_atom::Tkhd {
-            track_id: u32::try_from(number + 1).unwrap_or(u32::MAX),
-            duration: unsigned(edit.delay.saturating_add(edit.duration)),
-            enabled: true,
-            in_movie: true,
-            volume: u8::from(!video).into(),
-            matrix: {
-                let [a, b, u, c, d, v, x, y, w] = matrix;
-                mp4_atom::Matrix { a, b, u, c, d, v, x, y, w }
-            },
-            width: fixed_point(width),
-            height: fixed_point(height),
-            ..mp4_atom::Tkhd::default()
-        },
-    );
-    put_header(&mut bytes, b"edts", edts);
-    // Version 1 whatever the values, so that the size does not depend on them.
-    put_full_header(&mut bytes, b"elst", edts - 8, 1, u32::try_from(edits).unwrap_or(1));
-    let empty = (edit.delay > 0).then_some((edit.delay, -1));
-    for (duration, media_time) in empty.into_iter().chain([(edit.duration, edit.media_time)]) {
-        bytes.extend_from_slice(&duration.to_be_bytes());
-        bytes.extend_from_slice(&media_time.to_be_bytes());
-        bytes.extend_from_slice(&[0, 1, 0, 0]);
-    }
-    put_header(&mut bytes, b"mdia", mdia);
-    encode(
-        &mut bytes,
-        &mp4_atom::Mdhd {
-            timescale: track.setup.timescale.hz(),
-            duration: unsigned(state.media_duration()),
-            language: "und".into(),
-            ..mp4_atom::Mdhd::default()
-        },
-    );
-    encode(
-        &mut bytes,
-        &mp4_atom::Hdlr {
-            handler: mp4_atom::FourCC::new(if video { b"vide" } else { b"soun" }),
-            name: if video { "VideoHandler" } else { "SoundHandler" }.into(),
-        },
-    );
-    put_header(&mut bytes, b"minf", minf);
-    if video {
-        encode(&mut bytes, &mp4_atom::Vmhd::default());
-    } else {
-        encode(&mut bytes, &mp4_atom::Smhd::default());
-    }
-    let url = mp4_atom::DrefEntry::Url(mp4_atom::Url::default());
-    encode(&mut bytes, &mp4_atom::Dinf { dref: mp4_atom::Dref { entries: vec![url] } });
-    put_header(&mut bytes, b"stbl", stbl);
-    put_full_header(
-        &mut bytes,
-        b"stsd",
-        16 + entry_bytes,
-        0,
-        u32::try_from(track.entries.len()).unwrap_or(1),
-    );
-    for entry in &track.entries {
-        bytes.extend_from_slice(&entry.bytes);
-    }
+    let front = TrackFront {
+        number,
+        setup: &track.setup,
+        entries: &track.entries,
+        edit: index.edit(number),
+        media_duration: state.media_duration(),
+        tables: state.table_bytes(false) + offsets,
+    };
+    front.put(&mut bytes);
 
     let mut table = |kind: &[u8; 4], version, count: u32, width: u64, piece| {
         put_full_header(&mut bytes, kind, 16 + u64::from(count) * width, version, count);
@@ -340,41 +275,4 @@ fn push_track(
     put_full_header(&mut bytes, if long_offsets { b"co64" } else { b"stco" }, offsets, 0, state.chunks);
     pieces.push_back(Piece::Ready(bytes));
     pieces.push_back(Piece::ChunkOffsets { track: number });
-}
-
-/// Appends a box of known contents. Those that are written here have no value that cannot be encoded.
-pub(crate) fn encode<T: Atom>(bytes: &mut Vec<u8>, atom: &T) {
-    atom.encode(bytes).expect("fixed boxes encode into memory");
-}
-
-/// Appends the header of a box of `size` bytes, 8 of them its own; with a 64-bit size, and 8 bytes more, if it does
-/// not fit into 32 bits.
-pub(crate) fn put_header(bytes: &mut Vec<u8>, kind: &[u8; 4], size: u64) {
-    match u32::try_from(size) {
-        Ok(short) => {
-            bytes.extend_from_slice(&short.to_be_bytes());
-            bytes.extend_from_slice(kind);
-        }
-        Err(_) => {
-            bytes.extend_from_slice(&1u32.to_be_bytes());
-            bytes.extend_from_slice(kind);
-            bytes.extend_from_slice(&(size + 8).to_be_bytes());
-        }
-    }
-}
-
-/// Appends the header of a full box without flags, and the 32-bit field that follows.
-pub(crate) fn put_full_header(bytes: &mut Vec<u8>, kind: &[u8; 4], size: u64, version: u8, field: u32) {
-    put_header(bytes, kind, size);
-    bytes.extend_from_slice(&[version, 0, 0, 0]);
-    bytes.extend_from_slice(&field.to_be_bytes());
-}
-
-fn unsigned(ticks: i64) -> u64 {
-    u64::try_from(ticks).unwrap_or(0)
-}
-
-fn fixed_point(value: u32) -> mp4_atom::FixedPoint<u16> {
-    let [a, b, c, d] = value.to_be_bytes();
-    mp4_atom::FixedPoint::new(u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
 }
