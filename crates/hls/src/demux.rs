@@ -1,4 +1,30 @@
-//! MPEG-TS in, access units out.
+//! MPEG-TS in, access units out: [`Demuxer`].
+//!
+//! ```
+//! use recorder_hls::demux::{Demuxer, Event};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let file: &[u8] = b"the bytes of a segment";
+//! let mut demuxer = Demuxer::default();
+//! for piece in file.chunks(64 << 10) {
+//!     demuxer.push(piece);
+//!     while let Some(event) = demuxer.poll() {
+//!         match event {
+//!             Event::Unit(unit) => println!("{}: {} bytes at {:?}", unit.pid, unit.data.len(), unit.time),
+//!             Event::Fault(fault) => eprintln!("{fault}"),
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! demuxer.finish(); // and poll again
+//! let last = demuxer.poll().ok_or("nothing was told")?;
+//! # assert!(matches!(last, Event::Fault(_)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Specification
+//! ISO/IEC 13818-1:2019 §2.4.3 (packets and PES), §2.4.4 (PAT and PMT); ISO/IEC 14496-3:2019 §1.A.2.2 (ADTS).
 
 mod audio;
 mod event;
@@ -66,7 +92,7 @@ impl DemuxOptions {
 ///
 /// Feed it with [`Demuxer::push`], take events with [`Demuxer::poll`] until `None`, and call [`Demuxer::finish`] at
 /// the end. Events are the same however the input is cut into calls. Damage is told as [`Event::Fault`] and never
-/// ends the work. Kept between calls: one incomplete PES packet a stream, within
+/// ends the work. Kept between calls: at most two PES packets a stream, each within
 /// [`DemuxOptions::with_max_unit_bytes`]; packets before the first program map, within
 /// [`DemuxOptions::with_max_held_bytes`]; and the events that were not polled, which are at most a constant times
 /// the bytes of the last `push`.

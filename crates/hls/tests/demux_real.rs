@@ -1,27 +1,10 @@
 //! The demuxer over transport streams that other systems wrote.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use recorder_hls::demux::{AccessUnit, Demuxer, Event, Fault, StreamKind, UnitKind};
-
-fn media_root() -> PathBuf {
-    std::env::var_os("RECORDER_MEDIA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/media")),
-        PathBuf::from,
-    )
-}
-
-fn bytes_of(path: &str) -> Option<Vec<u8>> {
-    let file = media_root().join(path);
-    match std::fs::read(&file) {
-        Ok(bytes) => Some(bytes),
-        Err(error) => {
-            println!("skipped: {}: {error}", file.display());
-            None
-        }
-    }
-}
+use recorder_testkit::hostile::Random;
+use recorder_testkit::{ffmpeg, media};
 
 fn events(demuxer: &mut Demuxer) -> Vec<Event> {
     std::iter::from_fn(|| demuxer.poll()).collect()
@@ -109,30 +92,16 @@ const TABLE: [Row; 20] = [
     row("malformed/test-middle-pat-pmt.ts", 15, 28, 5_387_171_045, 0),
 ];
 
-/// Packets that ffprobe counts in the stream of this codec; `None` without ffprobe.
-fn ask_ffprobe(file: &Path, codec: &str) -> Option<usize> {
-    let output = Command::new("ffprobe")
-        .args([
-            "-v",
-            "quiet",
-            "-count_packets",
-            "-show_entries",
-            "stream=codec_name,nb_read_packets",
-            "-of",
-            "csv=p=0",
-        ])
-        .arg(file)
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).unwrap();
-    let line = text.lines().find(|line| line.starts_with(codec));
-    Some(line.map_or(0, |line| line.split(',').nth(1).unwrap().parse().unwrap()))
+/// Packets that ffprobe counts in the streams of this codec; `None` without ffprobe.
+fn ask_ffprobe(file: &Path, codec: &str) -> Option<u64> {
+    let counts = ffmpeg::count_packets(file)?;
+    Some(counts.iter().filter(|(name, _)| name == codec).map(|(_, packets)| packets).sum())
 }
 
 #[test]
 fn counts_and_starts_are_those_of_ffprobe() {
     for row in TABLE {
-        let Some(bytes) = bytes_of(row.path) else { continue };
+        let Some(bytes) = media::read_media(row.path) else { continue };
         let events = demux(&bytes);
         let video: Vec<_> = units(&events).filter(|unit| is_video(unit)).collect();
         let audio = units(&events).count() - video.len();
@@ -141,12 +110,11 @@ fn counts_and_starts_are_those_of_ffprobe() {
         let start = video.iter().map(|unit| pts(unit)).min().unwrap();
         assert_eq!((start - row.video_start).rem_euclid(1 << 33), 0, "{path}: {start}");
         assert_eq!(faults(&events).len(), row.faults, "{path}: {:?}", faults(&events));
-        match ask_ffprobe(&media_root().join(path), "h264") {
-            Some(asked) => assert_eq!(asked, row.video, "{path}"),
-            None => println!("skipped: no ffprobe"),
-        }
-        if let Some(asked) = ask_ffprobe(&media_root().join(path), "aac") {
-            assert_eq!(asked, row.audio, "{path}");
+        let file = media::media_file(path).expect("it was read");
+        for (codec, counted) in [("h264", row.video), ("aac", row.audio)] {
+            if let Some(asked) = ask_ffprobe(&file, codec) {
+                assert_eq!(asked, u64::try_from(counted).unwrap(), "{path}: {codec}");
+            }
         }
     }
 }
@@ -154,14 +122,14 @@ fn counts_and_starts_are_those_of_ffprobe() {
 #[test]
 fn video_units_are_annex_b_and_spans_hold_their_bytes() {
     for row in TABLE {
-        let Some(bytes) = bytes_of(row.path) else { continue };
+        let Some(bytes) = media::read_media(row.path) else { continue };
         let all = demux(&bytes);
         for unit in units(&all).filter(|unit| is_video(unit)) {
             let nals = recorder_types::h264::Units::new(&unit.data, recorder_types::NalFraming::AnnexB);
             assert!(nals.clone().all(|nal| nal.is_ok()) && nals.count() > 0, "{}", row.path);
         }
         // Reading only a unit's span, after the tables, gives the unit again.
-        let len = usize::try_from(units(&all).count()).unwrap();
+        let len = units(&all).count();
         for index in [0, len / 2, len - 1] {
             let unit = units(&all).nth(index).unwrap();
             let span =
@@ -183,7 +151,7 @@ fn video_units_are_annex_b_and_spans_hold_their_bytes() {
 fn decode_order_and_audio_spacing_go_on_across_the_wrap() {
     let mut demuxer = Demuxer::default();
     for path in ROLLOVER {
-        let Some(bytes) = bytes_of(path) else { return };
+        let Some(bytes) = media::read_media(path) else { return };
         demuxer.push(&bytes);
         demuxer.next_segment();
     }
@@ -208,7 +176,7 @@ fn decode_order_and_audio_spacing_go_on_across_the_wrap() {
 
 #[test]
 fn frames_across_pes_packets_keep_an_even_time() {
-    let Some(bytes) = bytes_of("hls/speaker-aac/fileSequence0.ts") else { return };
+    let Some(bytes) = media::read_media("hls/speaker-aac/fileSequence0.ts") else { return };
     let events = demux(&bytes);
     let audio: Vec<_> = units(&events).filter(|unit| !is_video(unit)).collect();
     assert_eq!(pts(audio[0]), 895_690);
@@ -224,7 +192,7 @@ fn frames_across_pes_packets_keep_an_even_time() {
 
 #[test]
 fn opus_is_named_once_and_skipped() {
-    let Some(bytes) = bytes_of("hls/opus-screenshare/segment.ts") else { return };
+    let Some(bytes) = media::read_media("hls/opus-screenshare/segment.ts") else { return };
     let events = demux(&bytes);
     let named: Vec<_> = events
         .iter()
@@ -240,7 +208,7 @@ fn opus_is_named_once_and_skipped() {
 
 #[test]
 fn media_before_the_first_tables_is_not_lost() {
-    let Some(bytes) = bytes_of("malformed/test-middle-pat-pmt.ts") else { return };
+    let Some(bytes) = media::read_media("malformed/test-middle-pat-pmt.ts") else { return };
     let events = demux(&bytes);
     assert!(matches!(&events[0], Event::Streams(streams) if streams[0].kind == StreamKind::H264));
     let first = units(&events).next().unwrap();
@@ -249,7 +217,7 @@ fn media_before_the_first_tables_is_not_lost() {
 
 #[test]
 fn packed_audio_is_no_transport_stream() {
-    let Some(bytes) = bytes_of("hls/raw-aac/fileSequence0.aac") else { return };
+    let Some(bytes) = media::read_media("hls/raw-aac/fileSequence0.aac") else { return };
     let events = demux(&bytes);
     assert_eq!(units(&events).count(), 0);
     assert!(!faults(&events).is_empty());
@@ -258,7 +226,7 @@ fn packed_audio_is_no_transport_stream() {
 #[test]
 fn any_cut_into_calls_gives_the_same_events() {
     for path in ["malformed/test-middle-pat-pmt.ts", "malformed/no-initial-keyframe.ts"] {
-        let Some(mut bytes) = bytes_of(path) else { continue };
+        let Some(mut bytes) = media::read_media(path) else { continue };
         // Junk and losses, so that the search for sync is cut too.
         bytes.splice(1000..1000, [0x47; 50]);
         bytes.drain(5000..5100);
@@ -278,16 +246,6 @@ fn any_cut_into_calls_gives_the_same_events() {
     }
 }
 
-/// A small generator: the same seed gives the same damage everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % n
-    }
-}
-
 #[test]
 fn damaged_files_give_bounded_output() {
     for path in [
@@ -297,19 +255,20 @@ fn damaged_files_give_bounded_output() {
         ROLLOVER[8],
         "hls/opus-screenshare/segment.ts",
     ] {
-        let Some(bytes) = bytes_of(path) else { continue };
+        let Some(bytes) = media::read_media(path) else { continue };
         for seed in 0..60 {
-            let mut random = Random(seed);
+            let mut random = Random::new(seed);
+            let mut below = |end: usize| usize::try_from(random.below(end as u64)).unwrap();
             let mut damaged = bytes.clone();
-            for _ in 0..1 + random.below(200) {
-                let at = random.below(damaged.len());
-                match random.below(4) {
-                    0 => damaged[at] ^= 1 << random.below(8),
-                    1 => damaged[at / 188 * 188 + at % 24] = u8::try_from(random.below(256)).unwrap(),
-                    2 => drop(damaged.drain(at..(at + random.below(400)).min(damaged.len()))),
+            for _ in 0..1 + below(200) {
+                let at = below(damaged.len());
+                match below(4) {
+                    0 => damaged[at] ^= 1 << below(8),
+                    1 => damaged[at / 188 * 188 + at % 24] = u8::try_from(below(256)).unwrap(),
+                    2 => drop(damaged.drain(at..(at + below(400)).min(damaged.len()))),
                     _ => {
-                        let from = random.below(damaged.len());
-                        let piece = damaged[from..(from + random.below(400)).min(damaged.len())].to_vec();
+                        let from = below(damaged.len());
+                        let piece = damaged[from..(from + below(400)).min(damaged.len())].to_vec();
                         damaged.splice(at..at, piece);
                     }
                 }
@@ -330,7 +289,7 @@ fn damaged_files_give_bounded_output() {
 
 #[test]
 fn lost_packets_are_told_and_other_units_are_whole() {
-    let Some(bytes) = bytes_of("hls/speaker-aac/fileSequence0.ts") else { return };
+    let Some(bytes) = media::read_media("hls/speaker-aac/fileSequence0.ts") else { return };
     let whole = demux(&bytes);
     let mut cut = bytes.clone();
     cut.drain(188 * 3000..188 * 3010);

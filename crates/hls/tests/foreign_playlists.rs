@@ -1,27 +1,13 @@
 //! Playlists that other systems wrote, and texts that are wrong in one place each.
 
-use std::path::PathBuf;
-
 use proptest::prelude::*;
 use recorder_hls::read_playlist::{MediaPlaylist, PlaylistType, ReadPlaylistError};
+use recorder_testkit::media::read_media;
 use recorder_types::{Size, UnixMillis};
 
-fn media(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("RECORDER_MEDIA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/media")),
-        PathBuf::from,
-    );
-    let file = root.join(path);
-    if !file.exists() {
-        println!("skipped: no {}", file.display());
-        return None;
-    }
-    Some(file)
-}
-
 fn read(path: &str) -> Option<Result<MediaPlaylist, ReadPlaylistError>> {
-    let text = std::fs::read_to_string(media(path)?).unwrap();
-    Some(text.parse())
+    let bytes = read_media(path)?;
+    Some(std::str::from_utf8(&bytes).map(str::parse).expect("the corpus is UTF-8"))
 }
 
 #[test]

@@ -86,32 +86,75 @@ fn each_text_breaks_exactly_its_rule() {
     assert_eq!(rules(&check_files(&marked, &files)), [Rule::Discontinuity]);
 }
 
+/// Where the PES packets of pictures begin: the offset of `00 00 01 E0` in their first packet.
+fn pictures_of(segment: &[u8]) -> Vec<usize> {
+    let start = [0, 0, 1, 0xE0];
+    (0..segment.len() / 188)
+        .filter(|packet| segment[packet * 188 + 1] & 0x40 != 0)
+        .filter_map(|packet| {
+            let bytes = &segment[packet * 188..(packet + 1) * 188];
+            bytes.windows(4).position(|window| window == start).map(|at| packet * 188 + at)
+        })
+        .collect()
+}
+
 #[test]
 fn each_damage_of_segments_breaks_exactly_its_rule() {
     let (texts, files) = recording();
     let text = texts.last().unwrap().as_str();
+    let rules_with = |edit: &dyn Fn(&mut Files)| {
+        let mut edited = files.clone();
+        edit(&mut edited);
+        rules(&check_files(text, &edited))
+    };
 
-    let mut tables_last = files.clone();
-    let (tables, rest) = files[2].1.split_at(2 * 188);
-    tables_last[2].1 = [rest, tables].concat();
-    let found = check_files(text, &tables_last);
-    assert!(rules(&found).contains(&Rule::SegmentStart), "{found:?}");
+    let without_pps = |files: &mut Files| {
+        let segment = &mut files[1].1;
+        let pps = segment.windows(5).position(|bytes| bytes == [0, 0, 0, 1, 0x68]).unwrap();
+        segment[pps + 4] = 0x6C; // filler data
+    };
+    assert_eq!(rules_with(&without_pps), [Rule::SegmentStart]);
 
-    let mut hole = files.clone();
-    let counter = &mut hole[1].1[188 * 40 + 3];
-    *counter = (*counter & 0xF0) | ((*counter + 5) & 0x0F);
-    assert!(rules(&check_files(text, &hole)).contains(&Rule::Continuity));
+    let tables_last = |files: &mut Files| {
+        let (tables, rest) = files[0].1.split_at(2 * 188);
+        files[0].1 = [rest, tables].concat();
+    };
+    assert!(rules_with(&tables_last).contains(&Rule::SegmentStart));
 
-    // The same media twice: time goes back, and counters have a hole.
-    let mut twice = files.clone();
-    twice[2].1 = files[1].1.clone();
-    let found = rules(&check_files(text, &twice));
-    assert!(found.contains(&Rule::DecodeOrder), "{found:?}");
+    let counter_of_a_pat = |files: &mut Files| files[3].1[3] ^= 0x05;
+    assert_eq!(rules_with(&counter_of_a_pat), [Rule::Continuity]);
 
-    // A segment is left out: the time line jumps.
-    let gone = text.lines().filter(|line| !line.contains(&files[1].0)).collect::<Vec<_>>().join("\n");
-    let found = rules(&check_files(&gone, &files));
+    let equal_times = |files: &mut Files| {
+        let pictures = pictures_of(&files[3].1);
+        let time = files[3].1[pictures[7] + 9..pictures[7] + 14].to_vec();
+        files[3].1[pictures[8] + 9..pictures[8] + 14].copy_from_slice(&time);
+    };
+    assert_eq!(rules_with(&equal_times), [Rule::DecodeOrder]);
+
+    let other_size = |files: &mut Files| {
+        // The same number of bytes, so that packets stay as they are.
+        let sps = |width| Pictures::new(Size::new(width, 48).unwrap()).unwrap().parameter_sets()[0].clone();
+        let (old, new) = (sps(64), sps(80));
+        assert_eq!(old.len(), new.len());
+        let segment = &mut files[3].1;
+        while let Some(at) = segment.windows(old.len()).position(|bytes| bytes == old) {
+            segment[at..at + old.len()].copy_from_slice(&new);
+        }
+    };
+    assert_eq!(rules_with(&other_size), [Rule::Discontinuity]);
+}
+
+#[test]
+fn a_hole_in_the_time_line_needs_its_tag() {
+    let (texts, files) = recording();
+    let text = texts.last().unwrap();
+    // The second segment is left out of the list, with its tags.
+    let blocks: Vec<_> = text.split_inclusive(".ts\n").collect();
+    let gap = [blocks[0], blocks[2], blocks[3], blocks[4]].concat();
+    let found = rules(&check_files(&gap, &files));
     assert!(found.contains(&Rule::Discontinuity), "{found:?}");
+    let marked = [blocks[0], "#EXT-X-DISCONTINUITY\n", blocks[2], blocks[3], blocks[4]].concat();
+    assert_eq!(check_files(&marked, &files), []);
 }
 
 #[test]
