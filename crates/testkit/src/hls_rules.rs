@@ -118,11 +118,10 @@ pub fn check(playlist: &str, mut lookup: impl FnMut(&str) -> Option<Vec<u8>>) ->
         if let Some(before) = &before {
             found.extend(measured.check_after(before, segment, &listed.segments[index - 1]));
         }
-        let is_last = listed.segments.get(index + 1).is_none_or(|next| next.discontinuity);
-        if is_last {
-            found.extend(measured.check_duration(segment, None));
-        }
         before = Some(measured);
+    }
+    if let (Some(last), Some(segment)) = (&before, listed.segments.last()) {
+        found.extend(last.check_duration(segment, None));
     }
     found.sort_by_key(|violation| (violation.rule, violation.line));
     found

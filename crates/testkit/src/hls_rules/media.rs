@@ -161,6 +161,9 @@ impl Measured {
                 let detail = format!("{uri} goes on from the segment before it");
                 found.push(Violation::new(Rule::Discontinuity, segment.line, detail));
             }
+            // The time line may have gone on (a new size does not end it) or not: either end will do.
+            let up_to_next = before.check_duration(segment_before, self.lead().dts.first().copied());
+            found.extend(before.check_duration(segment_before, None).filter(|_| up_to_next.is_some()));
             return found;
         }
         if changes {
@@ -176,11 +179,13 @@ impl Measured {
                 found.push(Violation::new(Rule::DecodeOrder, segment.line, detail));
             }
         }
-        if border.is_some_and(|step| step > due) {
-            let detail = format!("{uri} begins {border:?} ticks after the last frame before it");
-            found.push(Violation::new(Rule::Discontinuity, segment.line, detail));
-        } else {
-            found.extend(before.check_duration(segment_before, self.lead().dts.first().copied()));
+        // A pause that EXTINF counts in is no change of the time line.
+        match before.check_duration(segment_before, self.lead().dts.first().copied()) {
+            Some(_) if border.is_some_and(|step| step > due) => {
+                let detail = format!("{uri} begins {border:?} ticks after the last frame before it");
+                found.push(Violation::new(Rule::Discontinuity, segment.line, detail));
+            }
+            violation => found.extend(violation),
         }
         found
     }

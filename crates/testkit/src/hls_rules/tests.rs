@@ -1,8 +1,10 @@
 use recorder_hls::{AccessUnit, Action, PlaylistHeader, PlaylistText, Segmenter, SegmenterOptions, Streams};
-use recorder_types::{H264Config, NalFraming, RoomTime, Size, UnixMillis};
+use recorder_types::aac::AudioSpecificConfig;
+use recorder_types::{AacConfig, H264Config, NalFraming, RoomTime, Size, UnixMillis};
 
 use super::*;
-use crate::h264::Pictures;
+use crate::aac::{Layout, silent_frame};
+use crate::h264::{Pictures, reordered_times};
 
 type Files = Vec<(String, Vec<u8>)>;
 
@@ -21,6 +23,43 @@ fn recording() -> (Vec<String>, Files) {
         let data = if n % 63 == 0 { pictures.idr(100) } else { pictures.repeat() };
         let _ = segmenter.push_video(&AccessUnit { pts: at, dts: at, data }).unwrap();
         drain(&mut segmenter, &mut playlist, &mut texts, &mut files);
+    }
+    segmenter.finish();
+    drain(&mut segmenter, &mut playlist, &mut texts, &mut files);
+    (texts, files)
+}
+
+/// Picture and sound, B-frames, a pause of five seconds less one frame, a minute away, and then another size.
+fn eventful_recording() -> (Vec<String>, Files) {
+    let header = PlaylistHeader::mixed();
+    let mut segmenter = Segmenter::new(SegmenterOptions::new("a".parse().unwrap(), header).unwrap());
+    let video = H264Config { framing: NalFraming::AnnexB, parameter_sets: Vec::new() };
+    let audio = AacConfig::Raw(AudioSpecificConfig::new(48_000, 2).unwrap());
+    segmenter.set_streams(Streams { video: Some(video), audio: Some(audio) });
+    segmenter.set_wall_clock(RoomTime::ZERO, UnixMillis::new(1_700_000_000_000).unwrap());
+    let (mut texts, mut files) = (Vec::new(), Files::new());
+    let mut playlist = PlaylistText::new();
+    let mut sound = 0;
+    for (size, from) in [((64, 48), 0), ((64, 48), 16_960), ((64, 48), 75_000), ((96, 64), 90_000)] {
+        let mut pictures = Pictures::new(Size::new(size.0, size.1).unwrap()).unwrap();
+        for (n, (pts, dts)) in reordered_times(300, 2, 40, from).into_iter().enumerate() {
+            let data = if n % 75 == 0 { pictures.idr(100) } else { pictures.repeat() };
+            let (pts, dts) = (RoomTime::from_millis(pts), RoomTime::from_millis(dts));
+            let _ = segmenter.push_video(&AccessUnit { pts, dts, data }).unwrap();
+            loop {
+                let at = RoomTime::from_nanos(sound * 1024 * 1_000_000_000 / 48_000);
+                if at > dts {
+                    break;
+                }
+                sound += 1;
+                if at < RoomTime::from_millis(from) {
+                    continue;
+                }
+                let data = silent_frame(Layout::Stereo);
+                let _ = segmenter.push_audio(&AccessUnit { pts: at, dts: at, data }).unwrap();
+            }
+            drain(&mut segmenter, &mut playlist, &mut texts, &mut files);
+        }
     }
     segmenter.finish();
     drain(&mut segmenter, &mut playlist, &mut texts, &mut files);
@@ -56,6 +95,15 @@ fn a_recording_breaks_no_rule() {
     let (texts, files) = recording();
     assert_eq!(files.len(), 4);
     assert_eq!(check_files(texts.last().unwrap(), &files), []);
+    assert_eq!(check_growth(&texts), []);
+}
+
+#[test]
+fn sound_gaps_and_new_sizes_break_no_rule_either() {
+    let (texts, files) = eventful_recording();
+    let text = texts.last().unwrap();
+    assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 2);
+    assert_eq!(check_files(text, &files), []);
     assert_eq!(check_growth(&texts), []);
 }
 
