@@ -36,6 +36,7 @@
 //! # }
 //! ```
 
+mod avc;
 mod boxes;
 mod describe;
 mod entry;
@@ -55,6 +56,7 @@ mod track;
 mod trak;
 mod writer;
 
+pub use avc::{AvcPacker, PackError, PackedPicture, ParameterSets};
 pub use boxes::BoxKind;
 pub use describe::DescriptionError;
 pub use error::{FileError, ReadError, TrackError};

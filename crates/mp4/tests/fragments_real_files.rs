@@ -159,6 +159,6 @@ fn a_change_of_description_gives_a_new_init_segment() {
         other => panic!("{other:?}"),
     });
     let read = read_all(init.iter().copied().chain(after).collect::<Vec<u8>>());
-    assert_eq!(read.tracks[0].entries, [entry.clone()]);
+    assert_eq!(read.tracks[0].entries, std::slice::from_ref(entry));
     assert_eq!(read.samples.len(), 20);
 }

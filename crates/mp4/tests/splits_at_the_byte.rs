@@ -162,7 +162,7 @@ fn five_gigabytes_and_thirty_hours_fall_into_files_within_the_limits() {
     for minutes in [1, 7, 60] {
         let limits = SplitLimits::default().with_max_minutes(minutes).unwrap();
         let plans = split(call(3 * 3600 * 30, 60, |_| 400), limits).unwrap();
-        assert_eq!(plans.len(), usize::from((180 + minutes - 1) / minutes));
+        assert_eq!(plans.len(), usize::from(180u16.div_ceil(minutes)));
         let full = u32::from(minutes) * 60 * 30;
         assert!(plans.iter().rev().skip(1).all(|plan| plan.samples(0) == full), "{minutes} minutes");
     }

@@ -1,5 +1,11 @@
 //! Where the shared media and the tools are.
-#![allow(dead_code, unreachable_pub)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation
+)]
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
