@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use recorder_types::h264::{self, SplitError, Units, nal_type};
-use recorder_types::{H264Config, NalFraming};
+use recorder_types::{H264Config, NalFraming, TrackConfig};
 
 use crate::describe::DescriptionError;
 use crate::track::{PixelAspect, SampleEntry};
@@ -87,8 +87,8 @@ impl AvcPacker {
 
     /// Packs one access unit.
     ///
-    /// A description comes with the first picture for which there are parameter sets, and then with an IDR picture
-    /// that asks for another. Access unit delimiters, filler and end markers are left out.
+    /// A description comes with the first picture for which there are parameter sets, and then with each picture that
+    /// asks for another. Access unit delimiters, filler and end markers are left out.
     ///
     /// # Errors
     /// [`PackError`]; parameter sets before the error are kept.
@@ -110,7 +110,7 @@ impl AvcPacker {
             return Ok(PackedPicture { data: Bytes::new(), sync: false, entry: None });
         };
         let sets = self.active_sets(slice);
-        let entry = if self.entry.is_none() || sync { self.describe(&sets)? } else { None };
+        let entry = self.describe(&sets, sync)?;
         // An IDR picture gets all sets that its sequence may use, whichever of them it brought itself.
         let sets = if sync && self.place == ParameterSets::InSamples { sets } else { Vec::new() };
         let keeps = |kind| match kind {
@@ -173,8 +173,12 @@ impl AvcPacker {
     }
 
     /// The sample entry for these sets, if it is another than before.
-    fn describe(&mut self, sets: &[Bytes]) -> Result<Option<SampleEntry>, PackError> {
-        if sets.is_empty() {
+    fn describe(&mut self, sets: &[Bytes], sync: bool) -> Result<Option<SampleEntry>, PackError> {
+        // A picture set may change with any picture; those in samples are where they belong already.
+        let in_samples = self.place == ParameterSets::InSamples;
+        let current = self.entry.as_ref().map(|entry| &entry.config);
+        let known = matches!(current, Some(TrackConfig::H264(config)) if config.parameter_sets == sets);
+        if sets.is_empty() || known || in_samples && self.entry.is_some() && !sync {
             return Ok(None);
         }
         let mut entry = match self.place {
@@ -182,11 +186,7 @@ impl AvcPacker {
             ParameterSets::InSamples => SampleEntry::avc3(sets.to_vec())?,
         };
         entry.pixel_aspect = self.pixel_aspect;
-        let same = self.entry.as_ref().is_some_and(|known| match self.place {
-            ParameterSets::InEntry => *known == entry,
-            ParameterSets::InSamples => known.size == entry.size,
-        });
-        if same {
+        if in_samples && self.entry.as_ref().is_some_and(|known| known.size == entry.size) {
             return Ok(None);
         }
         self.entry = Some(entry.clone());
@@ -256,12 +256,8 @@ mod tests {
         let again = packer.pack(&annex_b(&[&SPS, &PPS, &IDR])).unwrap();
         assert_eq!(again.entry, None, "the same sets are no change");
         let other = [0x68, 0xeb, 0xe3, 0xcb, 0x23];
-        assert_eq!(
-            packer.pack(&annex_b(&[&other, &SLICE])).unwrap().entry,
-            None,
-            "waits for the IDR picture"
-        );
-        assert!(packer.pack(&annex_b(&[&IDR])).unwrap().entry.is_some());
+        assert!(packer.pack(&annex_b(&[&other, &SLICE])).unwrap().entry.is_some(), "with any picture");
+        assert!(packer.pack(&annex_b(&[&IDR])).unwrap().entry.is_none());
     }
 
     #[test]
