@@ -171,6 +171,41 @@ impl Spool {
         self.place.used.load(Ordering::Relaxed)
     }
 
+    /// Where the file `name` is while it is in the spool.
+    #[must_use]
+    pub fn path_of(&self, name: &ObjectName) -> PathBuf {
+        self.place.path(name.as_str())
+    }
+
+    /// Takes up the file `name`, which was closed before.
+    ///
+    /// # Errors
+    /// [`SpoolError::Disk`] if it is not there, or is no file.
+    pub fn adopt(&self, name: &ObjectName) -> Result<ClosedFile, SpoolError> {
+        let path = self.path_of(name);
+        let found = fs::symlink_metadata(&path).map_err(|source| disk(&path, source))?;
+        if !found.is_file() {
+            return Err(disk(&path, io::ErrorKind::InvalidInput.into()));
+        }
+        Ok(ClosedFile { place: Arc::clone(&self.place), name: name.clone(), len: found.len() })
+    }
+
+    /// Removes the file `name`, which is not to be delivered. One that is not there is as good.
+    pub fn discard(&self, name: &ObjectName) {
+        self.place.remove(&self.path_of(name));
+    }
+
+    /// Removes the body of the playlist `name`, which is not to be delivered.
+    pub fn discard_playlist(&mut self, name: &ObjectName) {
+        self.bodies.remove(name);
+        self.place.remove_body(name);
+    }
+
+    /// Removes the task's directory if nothing is left in it.
+    pub fn remove_if_empty(&self) {
+        self.place.remove_if_empty();
+    }
+
     pub(crate) fn place(&self) -> Arc<Place> {
         Arc::clone(&self.place)
     }
@@ -392,6 +427,42 @@ impl SpoolFile {
     }
 }
 
+/// As [`SpoolFile::append`], for writers that have many pieces at once. A [`SpoolError`] is inside the
+/// [`io::Error`].
+impl Write for SpoolFile {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.append(data).map_err(io::Error::other)?;
+        Ok(data.len())
+    }
+
+    fn write_vectored(&mut self, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        if self.broken {
+            return Err(io::Error::other(SpoolError::Broken { name: self.name.clone() }));
+        }
+        let need = pieces.iter().map(|piece| piece.len() as u64).sum();
+        self.place.reserve(need).map_err(io::Error::other)?;
+        match self.file.write_vectored(pieces) {
+            Ok(written) => {
+                self.place.free(need - written as u64);
+                self.len += written as u64;
+                Ok(written)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.place.free(need);
+                Err(error)
+            }
+            Err(source) => {
+                self.broken = true;
+                Err(io::Error::other(disk(&self.path, source)))
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // nothing is held back
+    }
+}
+
 /// A whole file of the spool, on its way to the bucket.
 #[derive(Clone)]
 pub struct ClosedFile {
@@ -418,6 +489,11 @@ impl ClosedFile {
     #[expect(clippy::len_without_is_empty, reason = "a size in bytes, not a collection")]
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Removes the file: it is not to be delivered.
+    pub fn discard(self) {
+        self.delivered();
     }
 
     /// Takes the file out of the spool, wherever a delivery has left it.
@@ -454,13 +530,19 @@ impl Place {
     /// Writes all of `data` or counts what it may have written.
     fn write(&self, file: &mut File, path: &Path, data: &[u8]) -> Result<u64, SpoolError> {
         let need = data.len() as u64;
+        self.reserve(need)?;
+        file.write_all(data).map_err(|source| disk(path, source))?;
+        Ok(need)
+    }
+
+    /// Counts `need` bytes as used, if the limit allows.
+    fn reserve(&self, need: u64) -> Result<(), SpoolError> {
         let used = self.used.fetch_add(need, Ordering::Relaxed);
         if let Some(limit) = self.options.limit.filter(|limit| used.saturating_add(need) > *limit) {
             self.free(need);
             return Err(SpoolError::Full { used, need, limit });
         }
-        file.write_all(data).map_err(|source| disk(path, source))?;
-        Ok(need)
+        Ok(())
     }
 
     fn free(&self, bytes: u64) {

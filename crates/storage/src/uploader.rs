@@ -101,6 +101,12 @@ pub enum Finished {
     Kept(usize),
 }
 
+impl Finished {
+    const fn with_kept(kept: usize) -> Self {
+        if kept == 0 { Self::Delivered } else { Self::Kept(kept) }
+    }
+}
+
 /// The uploader is gone, with the runtime that it ran on; the file stays in the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the uploader has ended")]
@@ -141,6 +147,7 @@ enum Command {
     File { file: ClosedFile, playlist: Option<ObjectName> },
     Playlist(PlaylistVersion),
     Redeliver,
+    Settle(oneshot::Sender<Finished>),
     Finish(oneshot::Sender<Finished>),
 }
 
@@ -167,6 +174,7 @@ impl Uploader {
             reports,
             undelivered: Arc::clone(&undelivered),
             redeliver_every: options.redeliver_every,
+            settling: Vec::new(),
             finishing: Vec::new(),
             told_kept: false,
             last_error: None,
@@ -214,16 +222,22 @@ impl Uploader {
     ///
     /// With a store that is away this takes one last try of one file, not of all.
     pub async fn finish(&self) -> Finished {
+        self.wait(Command::Finish).await
+    }
+
+    /// As [`Uploader::finish`], but more may be handed over afterwards.
+    pub async fn settle(&self) -> Finished {
+        self.wait(Command::Settle).await
+    }
+
+    async fn wait(&self, command: fn(oneshot::Sender<Finished>) -> Command) -> Finished {
         let (answer, finished) = oneshot::channel();
-        if self.send(Command::Finish(answer)).is_ok()
+        if self.send(command(answer)).is_ok()
             && let Ok(finished) = finished.await
         {
             return finished;
         }
-        match self.undelivered.load(Ordering::Acquire) {
-            0 => Finished::Delivered,
-            kept => Finished::Kept(kept),
-        }
+        Finished::with_kept(self.undelivered.load(Ordering::Acquire))
     }
 
     fn send(&self, command: Command) -> Result<(), UploaderEnded> {
@@ -256,6 +270,7 @@ struct Driver {
     reports: mpsc::UnboundedSender<Report>,
     undelivered: Arc<AtomicUsize>,
     redeliver_every: Duration,
+    settling: Vec<oneshot::Sender<Finished>>,
     finishing: Vec<oneshot::Sender<Finished>>,
     told_kept: bool,
     last_error: Option<Arc<StorageError>>,
@@ -272,6 +287,12 @@ impl Driver {
             self.start_jobs();
             self.report_kept();
             self.undelivered.store(self.order.undelivered(), Ordering::Release);
+            if self.order.is_at_rest() {
+                for answer in self.settling.drain(..) {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(Finished::with_kept(self.order.undelivered()));
+                }
+            }
             if self.order.is_at_rest() && (!open || !self.finishing.is_empty() || self.told_kept) {
                 let kept = self.order.undelivered();
                 if kept == 0 {
@@ -286,7 +307,7 @@ impl Driver {
                 self.told_kept |= kept > 0 && !self.finishing.is_empty();
                 for answer in self.finishing.drain(..) {
                     // Whoever asked may have gone.
-                    let _ = answer.send(if kept == 0 { Finished::Delivered } else { Finished::Kept(kept) });
+                    let _ = answer.send(Finished::with_kept(kept));
                 }
                 if kept == 0 {
                     if self.told_kept {
@@ -323,6 +344,10 @@ impl Driver {
                 self.order.push_version(&name, version);
             }
             Command::Redeliver => self.order.tick(),
+            Command::Settle(answer) => {
+                self.settling.push(answer);
+                self.order.tick();
+            }
             Command::Finish(answer) => {
                 self.finishing.push(answer);
                 self.order.tick();

@@ -124,3 +124,35 @@ fn a_vanished_directory_is_the_disks_error() {
     assert!(matches!(spool.create(&name("b.ts")), Err(SpoolError::Disk { .. })));
     assert!(matches!(file.close(), Err(SpoolError::Disk { .. })), "its entry cannot be synced: not closed");
 }
+
+#[test]
+fn pieces_are_written_like_one_and_within_the_limit() {
+    use std::io::{IoSlice, Write};
+    let root = tempfile::tempdir().unwrap();
+    let spool = Spool::open(root.path(), &task(), SpoolOptions::default().with_limit(10)).unwrap();
+    let mut file = spool.create(&name("a.mp4")).unwrap();
+    assert_eq!(file.write_vectored(&[IoSlice::new(b"one"), IoSlice::new(b" two")]).unwrap(), 7);
+    let error = file.write_vectored(&[IoSlice::new(b"three"), IoSlice::new(b"")]).unwrap_err();
+    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<SpoolError>()).unwrap();
+    assert!(matches!(error, SpoolError::Full { used: 7, need: 5, limit: 10 }));
+    file.write_all(b"end").unwrap();
+    assert_eq!((file.len(), spool.used()), (10, 10));
+    let closed = file.close().unwrap();
+    assert_eq!(std::fs::read(closed.path()).unwrap(), b"one twoend");
+    closed.discard();
+    assert_eq!(spool.used(), 0);
+    assert!(spool.adopt(&name("a.mp4")).is_err());
+}
+
+#[test]
+fn a_closed_file_is_taken_up_again_by_its_name() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = Spool::open(root.path(), &task(), Durability::Relaxed).unwrap();
+    let mut file = spool.create(&name("a.ts")).unwrap();
+    file.append(b"bytes").unwrap();
+    drop(file.close().unwrap());
+    assert_eq!(spool.adopt(&name("a.ts")).unwrap().len(), 5);
+    spool.discard(&name("a.ts"));
+    spool.discard(&name("a.ts"));
+    assert_eq!(spool.used(), 0);
+}

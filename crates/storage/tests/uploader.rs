@@ -198,6 +198,19 @@ async fn redelivery_can_be_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_may_come_after_it_has_settled() {
+    let root = tempfile::tempdir().unwrap();
+    let store = FaultyStore::new(0);
+    let mut task = Task::new(root.path(), store.clone(), options(0));
+    task.segment(0);
+    assert_eq!(task.uploader.settle().await, Finished::Delivered);
+    task.segment(0);
+    task.end();
+    assert_eq!(task.uploader.finish().await, Finished::Delivered);
+    assert_delivered(&task, &store).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wrong_key_is_told_with_the_stores_words_and_recording_goes_on() {
     let root = tempfile::tempdir().unwrap();
     let store = FaultyStore::new(1);
