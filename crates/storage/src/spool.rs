@@ -206,6 +206,12 @@ impl Spool {
         self.place.remove_if_empty();
     }
 
+    /// Another handle on the same directory and count of bytes, for another thread. Playlists stay with this one.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self { place: self.place(), bodies: HashMap::new() }
+    }
+
     pub(crate) fn place(&self) -> Arc<Place> {
         Arc::clone(&self.place)
     }
