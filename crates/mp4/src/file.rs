@@ -27,7 +27,8 @@ pub struct TrackSample {
 /// Reads the samples of an MP4 file, tracks interleaved by decode time.
 ///
 /// The payload is read about 1 MiB at a time, each byte once, and handed out as slices of that: memory in use is
-/// one such batch (or the largest sample), the `moov` box, and what the caller keeps.
+/// one such batch (or the largest sample), the `moov` box, and what the caller keeps: a payload that is kept holds its
+/// whole batch, so copy what is kept for long.
 #[derive(Debug)]
 pub struct FileReader<R> {
     file: R,

@@ -1,38 +1,62 @@
-//! MP4 without I/O: reads plain and fragmented files sample by sample.
+//! MP4 without I/O: reads plain and fragmented files sample by sample, writes them in one pass, splits them.
 //!
-//! [`Reader`] never touches a file. It asks for byte ranges ([`Event::Need`]), tells the tracks, and then gives one
-//! [`SampleRef`] after the other: times, sync flag and where in the file the bytes are. [`FileReader`] is the thin
-//! shell for whoever has a [`std::io::Read`] and [`std::io::Seek`] and wants [`recorder_types::Sample`]s.
+//! Reading: [`Reader`] never touches a file. It asks for byte ranges ([`Event::Need`]), tells the tracks, and then gives
+//! one [`SampleRef`] after the other: times, sync flag and where in the file the bytes are. [`FileReader`] is the thin
+//! shell for whoever has a [`std::io::Read`] and [`std::io::Seek`] and wants [`recorder_types::Sample`]s. A bad track is
+//! named and left out; the others go on. Duration fields are not read at all.
 //!
-//! H.264 (`avc1`, `avc3`), AAC-LC and Opus are read. A track of any other kind, or one whose tables contradict each
-//! other, is named in [`Reader::rejected`] or ends with [`Event::TrackFailed`]; the other tracks go on. Duration
-//! fields are not read at all. Nothing here decodes media.
+//! Writing: [`MovieIndex`] takes the sizes and times of all samples, and gives a [`MoviePlan`] whose `moov` box comes in
+//! front of the media; [`MovieWriter`] passes the media through behind it. No byte is moved or written twice, so the
+//! file can go straight into an upload. [`Splitter`] does the same for as many files as limits of size and duration ask
+//! for. [`FragmentWriter`] writes fragments (CMAF), for files that survive being cut off and for HLS. [`AvcPacker`]
+//! brings H.264 into the form that MP4 wants.
+//!
+//! H.264 (`avc1`, `avc3`), AAC-LC and Opus are read and written. Nothing here decodes media.
 //!
 //! ```
-//! use recorder_mp4::{Event, Reader, ReadError, ReaderOptions};
+//! use bytes::Bytes;
+//! use recorder_mp4::{Event, MovieIndex, MovieWriter, Reader, ReaderOptions, SampleEntry, SampleInfo, TrackSetup};
+//! use recorder_types::{Timescale, Timestamp, aac::AudioSpecificConfig};
 //!
-//! /// Times of all samples of a file in memory, in seconds and decode order.
-//! fn times(file: &bytes::Bytes) -> Result<Vec<f64>, ReadError> {
-//!     let mut reader = Reader::new(file.len() as u64, ReaderOptions::default());
-//!     let mut times = Vec::new();
-//!     loop {
-//!         match reader.poll()? {
-//!             Event::Need(need) => {
-//!                 let at = need.at as usize;
-//!                 reader.supply(file.slice(at..at + need.len))?;
-//!             }
-//!             Event::Sample(sample) => {
-//!                 times.push(sample.pts.ticks() as f64 / f64::from(sample.pts.timescale().hz()));
-//!             }
-//!             Event::End => return Ok(times),
-//!             _ => {}
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Ten frames of audio: first what they are, then the frames themselves.
+//! let clock = Timescale::HZ_48000;
+//! let frames: Vec<Bytes> = (1..=10u8).map(|n| Bytes::from(vec![n; usize::from(n)])).collect();
+//! let mut index = MovieIndex::new();
+//! let track = index.add_track(TrackSetup::new(SampleEntry::aac(AudioSpecificConfig::new(48_000, 2)?), clock))?;
+//! for (number, frame) in (0..).zip(&frames) {
+//!     let at = Timestamp::new(number * 1024, clock);
+//!     let len = u32::try_from(frame.len())?;
+//!     index.push(track, SampleInfo { pts: at, dts: at, duration: 1024, sync: true, len })?;
+//! }
+//! let mut writer = MovieWriter::new(index.finish()?);
+//! for frame in &frames {
+//!     writer.push(track, frame.clone())?;
+//! }
+//! let mut file = Vec::new();
+//! writer.write_to(&mut file)?;
+//! writer.finish()?;
+//!
+//! // And back.
+//! let file = Bytes::from(file);
+//! let mut reader = Reader::new(file.len() as u64, ReaderOptions::default());
+//! let mut read = Vec::new();
+//! loop {
+//!     match reader.poll()? {
+//!         Event::Need(need) => {
+//!             let at = usize::try_from(need.at)?;
+//!             reader.supply(file.slice(at..at + need.len))?;
 //!         }
+//!         Event::Sample(sample) => {
+//!             let at = usize::try_from(sample.offset)?;
+//!             read.push(file.slice(at..at + usize::try_from(sample.len)?));
+//!         }
+//!         Event::End => break,
+//!         _ => {}
 //!     }
 //! }
-//!
-//! # fn main() {
-//! let not_mp4 = bytes::Bytes::from_static(&[0, 0, 0, 8, b'f', b'r', b'e', b'e']);
-//! assert!(matches!(times(&not_mp4), Err(ReadError::NoMoov { .. })));
+//! assert_eq!(read, frames);
+//! # Ok(())
 //! # }
 //! ```
 
