@@ -407,10 +407,11 @@ impl MovieIndex {
         Some(Timestamp::new(track.tables.state.max_end, track.setup.timescale))
     }
 
-    /// Says when the last sample of `track` ends, if that is known better than from its own duration.
-    pub(crate) fn end_track_at(&mut self, track: usize, dts: i64) {
+    /// Says that what follows in `track` is `next`, which does not belong to the file: that tells better when the last
+    /// sample ends than its own duration.
+    pub(crate) fn end_track_before(&mut self, track: usize, next: &SampleInfo) {
         if let Some(track) = self.tracks.get_mut(track) {
-            track.tables.state.end_at(dts);
+            track.tables.state.end_at(next.dts.ticks(), next.pts.ticks());
         }
     }
 

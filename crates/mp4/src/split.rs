@@ -288,7 +288,7 @@ impl Splitter {
         }
         loop {
             if key {
-                self.index.end_track_at(self.lead, sample.dts.ticks());
+                self.index.end_track_before(self.lead, sample);
             }
             match self.excess(Some(sample.pts)) {
                 Some(excess) => self.cut(excess)?,

@@ -361,3 +361,108 @@ impl TableCursor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full box's body: version and flags, then these fields.
+    fn body(fields: &[u32]) -> Option<Bytes> {
+        let fields = fields.iter().flat_map(|field| field.to_be_bytes());
+        Some([0; 4].into_iter().chain(fields).collect())
+    }
+
+    fn good() -> TableBoxes {
+        TableBoxes {
+            stts: body(&[2, 2, 10, 1, 20]),
+            ctts: body(&[2, 1, 5, 2, (-3i32).cast_unsigned()]),
+            stsc: body(&[2, 1, 2, 1, 2, 1, 2]),
+            stsz: body(&[0, 3, 100, 0, 300]),
+            stco: body(&[2, 1000, 5000]),
+            stss: body(&[2, 1, 3]),
+            ..TableBoxes::default()
+        }
+    }
+
+    fn samples(boxes: &TableBoxes) -> Result<Vec<RawSample>, TrackError> {
+        let mut cursor = TableCursor::new(SampleTables::new(boxes)?);
+        std::iter::from_fn(|| cursor.next()).take(10).collect()
+    }
+
+    #[test]
+    fn tables_are_joined_sample_by_sample() {
+        let sample = |description, dts, composition, duration, sync, offset, len| RawSample {
+            description,
+            dts,
+            composition,
+            duration,
+            sync,
+            offset,
+            len,
+        };
+        let want = [
+            sample(1, 0, 5, 10, true, 1000, 100),
+            sample(1, 10, -3, 10, false, 1100, 0),
+            sample(2, 20, -3, 20, true, 5000, 300),
+        ];
+        assert_eq!(samples(&good()).unwrap(), want);
+        let long = TableBoxes { co64: body(&[2, 0, 1000, 1, 5000]), ..good() };
+        assert_eq!(samples(&long).unwrap()[2].offset, (1 << 32) + 5000);
+    }
+
+    #[test]
+    fn compact_sizes_of_each_width_are_read() {
+        for (bits, fields, sizes) in
+            [(4, 0x1F20_0000, [1, 15, 2]), (8, 0x01FF_0200, [1, 255, 2]), (16, 0x0001_FFFF, [1, 65535, 2])]
+        {
+            let stz2 = body(&[bits, 3, fields, 0x0002_0000]);
+            let boxes = TableBoxes { stsz: None, stz2, ..good() };
+            assert_eq!(
+                samples(&boxes).unwrap().iter().map(|s| s.len).collect::<Vec<_>>(),
+                sizes,
+                "{bits} bits"
+            );
+        }
+        let short = TableBoxes { stsz: None, stz2: body(&[16, 3, 0]), ..good() };
+        assert!(matches!(samples(&short), Err(TrackError::Count { count: 3, room: 2, .. })));
+    }
+
+    #[test]
+    fn contradictions_are_told() {
+        let kind = |kind: &[u8; 4]| BoxKind::new(*kind);
+        for (boxes, error) in [
+            (TableBoxes { stts: None, ..good() }, TrackError::Box { kind: kind(b"stts") }),
+            (
+                TableBoxes { stts: body(&[u32::MAX, 1, 1]), ..good() },
+                TrackError::Count { table: kind(b"stts"), count: u32::MAX, room: 1 },
+            ),
+            (
+                TableBoxes { stsc: body(&[1, 2, 1, 1]), ..good() },
+                TrackError::ChunkRun { run: 0, chunk: 2, chunks: 2 },
+            ),
+            (
+                TableBoxes { stsc: body(&[2, 1, 1, 1, 3, 1, 1]), ..good() },
+                TrackError::ChunkRun { run: 1, chunk: 3, chunks: 2 },
+            ),
+            (
+                TableBoxes { stsc: body(&[2, 1, 1, 1, 1, 1, 1]), ..good() },
+                TrackError::ChunkRun { run: 1, chunk: 1, chunks: 2 },
+            ),
+            (TableBoxes { stss: body(&[2, 3, 3]), ..good() }, TrackError::SyncOrder { entry: 1 }),
+            (
+                TableBoxes { stts: body(&[1, 2, 10]), ..good() },
+                TrackError::TableEnds { table: kind(b"stts"), sample: 2 },
+            ),
+            (
+                TableBoxes { ctts: body(&[1, 1, 10]), ..good() },
+                TrackError::TableEnds { table: kind(b"ctts"), sample: 1 },
+            ),
+            (
+                TableBoxes { stsc: body(&[1, 1, 1, 1]), ..good() },
+                TrackError::TableEnds { table: kind(b"stco"), sample: 2 },
+            ),
+        ] {
+            assert_eq!(samples(&boxes), Err(error));
+        }
+    }
+}

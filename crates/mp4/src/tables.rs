@@ -186,13 +186,15 @@ impl TableState {
         }
     }
 
-    /// Says how long the last sample takes, in place of what it said itself.
-    pub(crate) fn end_at(&mut self, dts: i64) {
-        if let Some(duration) = dts.checked_sub(self.last_dts).and_then(|ticks| u32::try_from(ticks).ok())
+    /// Says when the track ends, in place of what its last sample says: the last decoded one at `dts`, the last
+    /// presented one at `pts`.
+    pub(crate) fn end_at(&mut self, dts: i64, pts: i64) {
+        let duration = dts.checked_sub(self.last_dts).and_then(|ticks| u32::try_from(ticks).ok());
+        if let Some(duration) = duration.filter(|&ticks| ticks > 0)
             && self.samples > 0
-            && duration > 0
         {
             self.last_duration = duration;
+            self.max_end = pts.max(self.min_pts);
         }
     }
 
