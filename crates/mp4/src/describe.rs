@@ -140,8 +140,28 @@ impl SampleEntry {
             height: side(size.height())?,
             ..mp4_atom::Visual::default()
         };
-        // Profiles whose `avcC` says more; 4:2:0 in 8 bits is all that is recorded.
-        let ext = matches!(profile, 100 | 110 | 122 | 144).then(|| avcc_ext(sps.first()));
+        let parsed = sps.first().and_then(|sps| h264::parse_sps(sps).ok());
+        let mut ext = None;
+        if matches!(profile, 100 | 110 | 122 | 144) {
+            // Profiles whose `avcC` says more. The default is 4:2:0, which is all that those to High have.
+            let mut depths = mp4_atom::AvccExt::default();
+            if let Some(chroma) = parsed.as_ref().map(|sps| &sps.chroma_info) {
+                depths.bit_depth_luma = chroma.bit_depth_luma_minus8.saturating_add(8);
+                depths.bit_depth_chroma = chroma.bit_depth_chroma_minus8.saturating_add(8);
+            }
+            ext = Some(depths);
+        }
+        // Players differ in what they make of a picture that does not say its colours in the container too.
+        let signal = parsed.and_then(|sps| sps.vui_parameters?.video_signal_type);
+        let colr = signal.and_then(|signal| {
+            let colour = signal.colour_description?;
+            Some(mp4_atom::Colr::Nclx {
+                colour_primaries: colour.colour_primaries.into(),
+                transfer_characteristics: colour.transfer_characteristics.into(),
+                matrix_coefficients: colour.matrix_coefficients.into(),
+                full_range_flag: signal.video_full_range_flag,
+            })
+        });
         let avcc = mp4_atom::Avcc {
             configuration_version: 1,
             avc_profile_indication: profile,
@@ -156,9 +176,9 @@ impl SampleEntry {
             .pixel_aspect
             .map(|aspect| mp4_atom::Pasp { h_spacing: aspect.width(), v_spacing: aspect.height() });
         Ok(if in_band {
-            mp4_atom::Avc3 { visual, avcc, pasp, ..mp4_atom::Avc3::default() }.into()
+            mp4_atom::Avc3 { visual, avcc, pasp, colr, ..mp4_atom::Avc3::default() }.into()
         } else {
-            mp4_atom::Avc1 { visual, avcc, pasp, ..mp4_atom::Avc1::default() }.into()
+            mp4_atom::Avc1 { visual, avcc, pasp, colr, ..mp4_atom::Avc1::default() }.into()
         })
     }
 
@@ -172,16 +192,6 @@ impl SampleEntry {
         let fixed = |value: u128| u32::try_from(value).unwrap_or(u32::MAX);
         (fixed(width), fixed(u128::from(size.height()) << 16))
     }
-}
-
-fn avcc_ext(sps: Option<&Vec<u8>>) -> mp4_atom::AvccExt {
-    let mut ext = mp4_atom::AvccExt::default();
-    if let Some(sps) = sps.and_then(|sps| h264::parse_sps(sps).ok()) {
-        let chroma = &sps.chroma_info;
-        ext.bit_depth_luma = chroma.bit_depth_luma_minus8.saturating_add(8);
-        ext.bit_depth_chroma = chroma.bit_depth_chroma_minus8.saturating_add(8);
-    }
-    ext
 }
 
 fn audio(channels: u8, sample_rate: u32) -> mp4_atom::Audio {
