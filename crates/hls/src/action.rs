@@ -3,6 +3,8 @@ use std::fmt;
 use bytes::Bytes;
 use recorder_types::{AacConfig, H264Config, MediaKind, ObjectName, RoomTime, UnixMillis};
 
+use crate::index::SegmentIndex;
+
 /// One encoded access unit on the room's clock: a coded picture, a raw AAC frame, or whole ADTS frames.
 ///
 /// In decode order; the payload is shared, not copied.
@@ -70,6 +72,8 @@ pub struct SegmentInfo {
     pub discontinuity: bool,
     /// Whether its first picture is an IDR; true without pictures. False only after a cut for want of a key frame.
     pub starts_with_key_frame: bool,
+    /// All its samples, for a writer of MP4: equal to what [`SegmentIndex::from_ts`] reads from the segment.
+    pub index: SegmentIndex,
 }
 
 /// The playlist's growth: its text is `header` followed by every `append` so far, this one included.

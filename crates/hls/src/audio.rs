@@ -31,6 +31,16 @@ impl Frame {
     fn len(&self) -> usize {
         self.header().len() + self.body.len()
     }
+
+    /// Bytes without the header.
+    fn raw_len(&self) -> usize {
+        let own = match (self.header, self.body.get(1)) {
+            (None, Some(flags)) if flags & 1 == 0 => ADTS_HEADER_BYTES + 2, // with a CRC
+            (None, _) => ADTS_HEADER_BYTES,
+            (Some(_), _) => 0,
+        };
+        self.body.len().saturating_sub(own)
+    }
 }
 
 /// The frames of one access unit, in order. At most `limit` may pass from the first to the last one's end.
@@ -102,6 +112,11 @@ impl Pending {
         let first = self.frames.first()?;
         let parts = self.frames.iter().flat_map(|frame| [frame.header(), &*frame.body]).collect();
         Some((self.start, span(first.config, self.count), parts))
+    }
+
+    /// Configuration and bytes without the header of each.
+    pub(crate) fn raw_lens(&self) -> impl Iterator<Item = (AudioSpecificConfig, usize)> {
+        self.frames.iter().map(|frame| (frame.config, frame.raw_len()))
     }
 
     pub(crate) fn clear(&mut self) {

@@ -44,6 +44,7 @@ mod action;
 mod audio;
 mod cut;
 pub mod demux;
+pub mod index;
 mod options;
 mod order;
 mod picture;
@@ -55,6 +56,7 @@ mod ts;
 pub use action::{
     AccessUnit, Action, Loss, PlaylistUpdate, PushError, Pushed, SegmentInfo, SegmenterStats, Streams,
 };
+pub use index::{IndexError, SegmentIndex};
 pub use options::{OptionsError, PlaylistHeader, PlaylistMedia, SegmenterOptions};
 pub use playlist::PlaylistText;
 pub use segmenter::Segmenter;

@@ -100,7 +100,7 @@ fn type_at(error: SplitError, data: &[u8], framing: NalFraming) -> Option<u8> {
 }
 
 /// `pic_parameter_set_id` of a slice; `None` if its header is cut short or out of range.
-fn slice_pps(unit: &[u8]) -> Option<u8> {
+pub(crate) fn slice_pps(unit: &[u8]) -> Option<u8> {
     // Three Exp-Golomb codes: first_mb_in_slice, slice_type, pic_parameter_set_id. Together at most 45 bits for the
     // largest picture.
     let mut bits = GolombBits::new(unit.get(1..)?);
@@ -178,9 +178,8 @@ impl ParameterSets {
         match unit_type(unit) {
             Some(nal_type::SPS) => {
                 if self.sps.values().all(|sps| sps.unit != unit) {
-                    let info = SpsInfo::parse(unit).map_err(|_| Loss::BadParameterSet)?;
-                    // A copy, so that it does not hold on to its whole access unit.
-                    self.sps.insert(info.id, Sps { unit: Bytes::copy_from_slice(unit), info });
+                    let sps = Sps::parse(unit).ok_or(Loss::BadParameterSet)?;
+                    self.sps.insert(sps.info.id, sps);
                 }
                 Ok(())
             }
@@ -207,6 +206,18 @@ impl ParameterSets {
 }
 
 impl Sps {
+    /// Reads an SPS NAL unit; `None` if it cannot be.
+    pub(crate) fn parse(unit: &[u8]) -> Option<Self> {
+        let info = SpsInfo::parse(unit).ok()?;
+        // A copy, so that it does not hold on to its whole access unit.
+        Some(Self { unit: Bytes::copy_from_slice(unit), info })
+    }
+
+    /// The NAL unit.
+    pub(crate) const fn unit(&self) -> &Bytes {
+        &self.unit
+    }
+
     /// Whether a decoder has to begin anew: other content under the same id, or another size, profile, level, rate or
     /// depth of reordering under a new one. (An encoder may alternate between ids without a change of format.)
     pub(crate) fn differs_from(&self, before: &Self) -> bool {

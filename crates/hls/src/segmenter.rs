@@ -1,10 +1,11 @@
 use bytes::Bytes;
 use recorder_types::aac::AudioSpecificConfig;
-use recorder_types::{MediaKind, ObjectName, RoomTime, Timescale, UnixMillis};
+use recorder_types::{MediaKind, NalFraming, ObjectName, RoomTime, Timescale, UnixMillis};
 
 use crate::action::{AccessUnit, Action, Loss, PushError, Pushed, SegmentInfo, SegmenterStats, Streams};
 use crate::audio::{Frame, Pending, frames, span};
 use crate::cut::{Chain, SegmentStart};
+use crate::index::IndexBuilder;
 use crate::options::SegmenterOptions;
 use crate::order::{Admission, Order};
 use crate::picture::{ParameterSets, Picture, Slice, Sps};
@@ -103,6 +104,7 @@ struct Open {
     discontinuity: bool,
     starts_with_key_frame: bool,
     metadata: Metadata,
+    index: IndexBuilder,
 }
 
 impl Open {
@@ -366,6 +368,10 @@ impl Segmenter {
                 }
             }
         }
+        let sets = parts.iter().skip(1).filter(|part| **part != SET_START).copied();
+        let framing = self.streams.video.as_ref().map_or(NalFraming::AnnexB, |video| video.framing);
+        let (pts_ticks, dts_ticks) = (ticks(&self.options, pts), ticks(&self.options, dts));
+        open.index.written_picture(sets, &picture.units, framing, (pts_ticks, dts_ticks), slice);
         parts.extend(picture.units.iter().flat_map(|unit| [UNIT_START, *unit]));
 
         open.note(dts, pts, lasts);
@@ -377,8 +383,8 @@ impl Segmenter {
         self.stats.pictures += 1;
         self.mux.write_pes(&Pes {
             stream: Elementary::Video,
-            pts: ticks(&self.options, pts),
-            dts: ticks(&self.options, dts),
+            pts: pts_ticks,
+            dts: dts_ticks,
             span: 0,
             random_access: slice.idr,
             parts: &parts,
@@ -459,6 +465,9 @@ impl Segmenter {
                 random_access: false,
                 parts: &parts,
             });
+            if let Some(open) = &mut self.open {
+                open.index.written_frames(pts, self.audio.pending.raw_lens());
+            }
         }
         self.audio.pending.clear();
     }
@@ -537,6 +546,7 @@ impl Segmenter {
             discontinuity: jump && self.stats.segments > 0,
             starts_with_key_frame: true,
             metadata: Metadata::default(),
+            index: IndexBuilder::default(),
         });
     }
 
@@ -556,6 +566,7 @@ impl Segmenter {
             audio_frames: open.audio_frames,
             discontinuity: open.discontinuity,
             starts_with_key_frame: open.starts_with_key_frame,
+            index: open.index.finish(open.start, open.discontinuity, bytes),
         };
         self.chain.closed(info.duration, next.is_some());
         self.tail = Some(end_at);

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use bytes::Bytes;
 use recorder_hls::{
-    AccessUnit, Action, PlaylistHeader, PlaylistText, SegmentInfo, Segmenter, SegmenterOptions, Streams,
+    AccessUnit, Action, PlaylistHeader, PlaylistText, SegmentIndex, SegmentInfo, Segmenter, SegmenterOptions,
+    Streams,
 };
 use recorder_types::aac::AudioSpecificConfig;
 use recorder_types::h264::{Units, nal_type, unit_type};
@@ -100,6 +101,15 @@ pub fn segmenter(options: SegmenterOptions, streams: Streams) -> Segmenter {
     segmenter
 }
 
+/// What the segmenter knew of a segment is what can be read from it.
+fn assert_same_index(info: &SegmentInfo, data: &[u8]) {
+    let picture = info.index.video().and_then(|video| video.pictures().next()).map(|picture| picture.dts);
+    let frame = info.index.audio().and_then(|audio| audio.frames().next()).map(|frame| frame.pts);
+    let near = picture.or(frame);
+    let read = SegmentIndex::from_ts(data, info.start, info.discontinuity, near).unwrap();
+    assert_eq!(read, info.index, "{}", info.name);
+}
+
 #[derive(Default)]
 pub struct Collected {
     pub segments: Vec<(SegmentInfo, Vec<u8>)>,
@@ -129,6 +139,7 @@ impl Collected {
                 Action::CloseSegment(info) => {
                     let (name, data) = self.open.take().expect("an open segment");
                     assert_eq!((name.as_str(), data.len() as u64), (info.name.as_str(), info.bytes));
+                    assert_same_index(&info, &data);
                     self.closed += 1;
                     self.segments.push((info, data));
                 }
