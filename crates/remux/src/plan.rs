@@ -131,6 +131,9 @@ pub struct Planner {
     tracks: Vec<Track>,
     anchor: Option<Anchor>,
     splitter: Option<Splitter>,
+    /// Seconds that are taken off all times for the splitter, whose zero is near its first sample: whole ones, which
+    /// every clock has.
+    zero: i64,
     /// The next file is the first of its splitter.
     fresh: bool,
     /// A track whose samples wait for a new file, and those.
@@ -152,6 +155,7 @@ impl Planner {
             tracks: Vec::new(),
             anchor: None,
             splitter: None,
+            zero: 0,
             fresh: true,
             changing: None,
             held: VecDeque::new(),
@@ -382,10 +386,13 @@ impl Planner {
         self.push(track, info)
     }
 
-    fn push(&mut self, track: usize, info: SampleInfo) -> Result<(), RemuxError> {
+    fn push(&mut self, track: usize, mut info: SampleInfo) -> Result<(), RemuxError> {
+        let scale = info.dts.timescale();
+        let hz = i64::from(scale.hz());
         let mut splitter = match self.splitter.take() {
             Some(splitter) => splitter,
             None => {
+                self.zero = info.dts.ticks().div_euclid(hz);
                 let setups = self.tracks.iter().map(Track::setup).collect();
                 Splitter::new(setups, self.options.limits)?
             }
@@ -399,6 +406,9 @@ impl Planner {
         if let Some(entry) = entry {
             splitter.change_entry(track, &entry)?;
         }
+        let moved =
+            |at: Timestamp| Timestamp::new(at.ticks().saturating_sub(self.zero.saturating_mul(hz)), scale);
+        (info.pts, info.dts) = (moved(info.pts), moved(info.dts));
         splitter.push(track, info)?;
         while let Some(movie) = splitter.poll() {
             self.tell(movie);
