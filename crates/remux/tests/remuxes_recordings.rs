@@ -1,5 +1,8 @@
 //! Real media recorded as HLS and remuxed: every sample is there once, with its bytes and its time.
 
+// Helpers of tests fail by panicking.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::path::Path;

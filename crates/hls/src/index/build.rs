@@ -234,3 +234,63 @@ impl Sets {
         sps.chain(pps).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 64x192 Baseline, id 0.
+    const SPS: [u8; 8] = [0x67, 0x42, 0xC0, 0x0A, 0xDA, 0x10, 0x66, 0x40];
+    const PPS: [u8; 4] = [0x68, 0xCE, 0x3C, 0x80];
+    /// Id 0 too, with other contents.
+    const OTHER: [u8; 4] = [0x68, 0xCE, 0x38, 0x80];
+
+    fn picture(builder: &mut IndexBuilder, number: i64, idr: bool) {
+        let time = number * 3000;
+        assert!(builder.picture(NewPicture { pts: time, dts: time, idr, pps: Some(0), len: 10 }));
+    }
+
+    #[test]
+    fn sets_that_are_replaced_hold_up_to_there() {
+        let mut builder = IndexBuilder::default();
+        builder.parameter_set(&SPS);
+        builder.parameter_set(&OTHER); // replaced before any picture refers to it
+        builder.parameter_set(&PPS);
+        picture(&mut builder, 0, true);
+        builder.parameter_set(&PPS);
+        picture(&mut builder, 1, false);
+        builder.parameter_set(&OTHER);
+        picture(&mut builder, 2, false);
+        picture(&mut builder, 3, true);
+        let index = builder.finish(UnixMillis::EPOCH, false, 0);
+        let video = index.video().unwrap();
+        assert_eq!(video.parameter_sets(), [&SPS[..], &PPS]);
+        let changes: Vec<_> = video.set_changes().map(|(from, sets)| (from, sets.to_vec())).collect();
+        assert_eq!(changes, [(2, vec![Bytes::from(SPS.to_vec()), Bytes::from(OTHER.to_vec())])]);
+        assert_eq!(SegmentIndex::decode(&index.encode()).unwrap().0, index);
+    }
+
+    #[test]
+    fn sets_that_nothing_refers_to_are_left_out() {
+        let mut builder = IndexBuilder::default();
+        builder.parameter_set(&PPS);
+        picture(&mut builder, 0, false);
+        let index = builder.finish(UnixMillis::EPOCH, true, 188);
+        assert_eq!(index.video().unwrap().parameter_sets().len(), 0);
+        assert_eq!(SegmentIndex::decode(&index.encode()).unwrap().0, index);
+    }
+
+    #[test]
+    fn what_a_byte_stream_makes_of_a_unit_is_counted() {
+        for (unit, bytes) in [
+            (&[0x41, 1, 2][..], 7),
+            (&[0x41, 1, 0, 0], 6),
+            (&[0x41, 7, 0, 0, 0, 1, 0x0A], 6),
+            (&[0x41, 7, 0, 0, 1, 0x06, 5], 12),
+            (&[0x67, 1], 0),
+            (&[0x41, 0, 0, 1], 5),
+        ] {
+            assert_eq!(sample_bytes(unit), bytes, "{unit:x?}");
+        }
+    }
+}
