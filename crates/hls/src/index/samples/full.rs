@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use recorder_types::{Timescale, Timestamp};
 
-use super::Unit;
+use super::{MAX_UNIT, Unit};
 use crate::demux::{AccessUnit, DemuxOptions, Demuxer, Event, Fault, Pid, StreamKind, UnitKind};
 use crate::index::IndexError;
 use crate::index::pack::Packer;
@@ -118,6 +118,3 @@ impl Full {
         }
     }
 }
-
-/// The largest picture: well above what a segmenter takes, and below what a length of 32 bits can say.
-const MAX_UNIT: usize = 256 << 20;
