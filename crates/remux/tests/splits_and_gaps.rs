@@ -194,6 +194,47 @@ fn a_new_size_is_another_entry_and_a_new_rate_another_file() {
 }
 
 #[test]
+fn a_new_rate_beside_pictures_waits_for_their_key_frame() {
+    let mut sound = Recorder::new(options(), 90_000);
+    sound.streams(None, raw(48_000));
+    push(&mut sound, None, Some(48_000), 0, 4_400);
+    sound.streams(None, raw(16_000));
+    push(&mut sound, None, Some(16_000), 4_400, 4_000);
+    let mut camera_only = Recorder::new(options(), 90_000);
+    camera_only.streams(annex_b(), None);
+    push(&mut camera_only, Some(&mut camera(64)), None, 0, 8_000);
+    let (audio, video) = (sound.finish(), camera_only.finish());
+    let files = remux(&[(&audio, Input::audio()), (&video, Input::video())], PlanOptions::default());
+    assert_eq!(files.len(), 2);
+    let second = read_mp4(&files[1]);
+    let first_picture = samples(&second, MediaKind::Video).remove(0);
+    assert!(first_picture.sync && first_picture.pts.abs_diff(600 * 90) <= 2, "{}", first_picture.pts);
+    assert!(data_of(&files, MediaKind::Audio) == whole(&audio, MediaKind::Audio));
+    assert!(data_of(&files, MediaKind::Video) == whole(&video, MediaKind::Video));
+}
+
+#[test]
+fn inputs_meet_across_the_wrap() {
+    let first = (1 << 33) - 2 * 90_000;
+    let one = |video: bool, from: i64| {
+        let mut recorder = Recorder::new(options(), first);
+        recorder.streams(annex_b().filter(|_| video), raw(48_000).filter(|_| !video));
+        let pictures = &mut camera(64);
+        push(&mut recorder, Some(pictures).filter(|_| video), Some(48_000).filter(|_| !video), from, 15_000);
+        recorder.finish()
+    };
+    let (video, mut audio) = (one(true, 0), one(false, 3_000));
+    // Read from the segments, times of the second input begin after the wrap.
+    for (index, data) in &mut audio.segments {
+        *index = SegmentIndex::from_ts(data, index.start(), index.discontinuity(), None).unwrap();
+    }
+    let files = remux(&[(&video, Input::video()), (&audio, Input::audio())], PlanOptions::default());
+    let file = read_mp4(&files[0]);
+    assert_same(&samples(&file, MediaKind::Video), &video.video, first, 2, "video");
+    assert_same(&samples(&file, MediaKind::Audio), &audio.audio, first, 2, "audio");
+}
+
+#[test]
 fn a_camera_that_is_switched_on_later_is_in_the_same_file() {
     let mut recorder = Recorder::new(options(), 90_000);
     recorder.streams(None, raw(48_000));
