@@ -25,10 +25,35 @@
 //! # Specification
 //! `merge-and-vod.md` section 1.
 
+#[cfg(feature = "bucket")]
+mod bucket;
+mod clock;
+mod copy_audio;
+mod copy_video;
+mod encode_audio;
+mod encode_video;
+mod error;
+mod execute;
+mod feed;
 mod folder;
+mod job;
+mod movie;
 mod options;
+mod pictures;
 mod plan;
+mod resample;
+mod script;
+mod silence;
+mod sink;
+mod source;
+mod spool;
 
+#[cfg(feature = "bucket")]
+pub use bucket::BucketFolder;
+pub use error::MergeError;
+pub use execute::{Merged, Method, Progress, Reason, Report, execute, methods};
 pub use folder::{Folder, TrackName};
 pub use options::{AuxUse, Blanks, CopyMode, FrameRate, InvalidOption, MergeMode, MergeOptions, SectionGaps};
 pub use plan::{Gap, Output, Piece, Plan, Skipped, SkippedReason, UserPlan, plan};
+pub use sink::{DirectorySink, Sink, SinkFile};
+pub use source::{DirectorySource, Source};

@@ -33,7 +33,7 @@ pub struct UserPlan {
 }
 
 /// One file to be written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// Its name: `_av.mp4` with video, `.m4a` with sound alone.
     pub name: String,
@@ -62,8 +62,41 @@ pub struct Piece {
     pub at_nanos: i64,
     /// Its length in nanoseconds, from `EXTINF`.
     pub duration_nanos: i64,
-    /// Width and height that its playlist tells; `None` without video.
+    /// Width and height that its playlist tells; `None` if no pictures are taken from it.
     pub size: Option<(u32, u32)>,
+    /// Which run of segments it belongs to: those of a playlist without a discontinuity between them, so that their
+    /// time stamps are on one clock. Told apart within the plan.
+    pub run: u32,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+impl Piece {
+    /// When it starts on the wall clock by its name, in nanoseconds since 1970.
+    pub(crate) fn start(&self) -> Option<i64> {
+        start_of(&self.segment)?.checked_mul(1_000_000)
+    }
+
+    /// Whether pictures are taken from it.
+    pub(crate) const fn has_video(&self) -> bool {
+        self.size.is_some()
+    }
+
+    /// Whether sound is taken from it.
+    pub(crate) const fn has_audio(&self) -> bool {
+        matches!(self.track, TrackName::MainAudio | TrackName::MainAudioVideo)
+    }
+
+    pub(crate) const fn end(&self) -> i64 {
+        self.at_nanos.saturating_add(self.duration_nanos)
+    }
+}
+
+/// Milliseconds since 1970 from the 17 digits at the end of a segment's name.
+fn start_of(name: &str) -> Option<i64> {
+    let stem = name.strip_suffix(".ts")?;
+    let start = UnixMillis::from_utc_digits(stem.get(stem.len().checked_sub(17)?..)?)?;
+    i64::try_from(start.get()).ok()
 }
 
 /// Time without media.
@@ -98,6 +131,17 @@ pub enum SkippedReason {
     NoStart,
     /// The name leads out of the folder.
     OutsideOfFolder,
+    /// The segment cannot be read: the text says why. Seen when it is merged.
+    DamagedSegment(String),
+}
+
+impl SkippedReason {
+    /// Whether the file is there and something is wrong with it; what is missing or empty is passed over as by the
+    /// script.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        !matches!(self, Self::Missing | Self::Empty)
+    }
 }
 
 impl std::fmt::Display for SkippedReason {
@@ -108,6 +152,7 @@ impl std::fmt::Display for SkippedReason {
             Self::Empty => f.write_str("the segment is empty"),
             Self::NoStart => f.write_str("the segment's name does not tell its start"),
             Self::OutsideOfFolder => f.write_str("the name leads out of the folder"),
+            Self::DamagedSegment(why) => write!(f, "the segment cannot be read: {why}"),
         }
     }
 }
@@ -120,6 +165,8 @@ struct Found {
     start: i64,
     duration: i64,
     size: Option<(u32, u32)>,
+    run: u32,
+    bytes: u64,
 }
 
 impl Found {
@@ -134,13 +181,16 @@ impl Found {
 pub fn plan(folder: &Folder, options: &MergeOptions) -> Plan {
     let mut skipped = Vec::new();
     let mut users: BTreeMap<&str, Vec<Found>> = BTreeMap::new();
+    let mut run = 0u32;
     for (name, text) in &folder.playlists {
         let Some((user, track)) = parse_playlist_name(name) else { continue };
         match text.parse::<MediaPlaylist>() {
             Ok(playlist) => {
                 let found = users.entry(user).or_default();
+                run = run.saturating_add(1);
                 for segment in &playlist.segments {
-                    match find(folder, segment, track) {
+                    run = run.saturating_add(segment.discontinuity.into());
+                    match find(folder, segment, track, run) {
                         Ok(segment) => found.push(segment),
                         Err(reason) => {
                             skipped.push(Skipped { name: segment.uri.as_str().to_owned(), reason });
@@ -163,18 +213,17 @@ pub fn plan(folder: &Folder, options: &MergeOptions) -> Plan {
     Plan { users: users.collect(), skipped }
 }
 
-fn find(folder: &Folder, segment: &Segment, track: TrackName) -> Result<Found, SkippedReason> {
+fn find(folder: &Folder, segment: &Segment, track: TrackName, run: u32) -> Result<Found, SkippedReason> {
     if !segment.uri.is_local_name() {
         return Err(SkippedReason::OutsideOfFolder);
     }
     let name = segment.uri.as_str();
-    let digits = name.strip_suffix(".ts").and_then(|stem| stem.get(stem.len().checked_sub(17)?..));
-    let start = digits.and_then(UnixMillis::from_utc_digits).ok_or(SkippedReason::NoStart)?;
-    match folder.segments.get(name) {
+    let start = start_of(name).ok_or(SkippedReason::NoStart)?;
+    let bytes = match folder.segments.get(name) {
         None => return Err(SkippedReason::Missing),
         Some(0) => return Err(SkippedReason::Empty),
-        Some(_) => {}
-    }
+        Some(&bytes) => bytes,
+    };
     let size = (track != TrackName::MainAudio).then(|| {
         let told = segment.video.as_ref().and_then(|video| video.size);
         told.map_or(DEFAULT_SIZE, |size| (size.width(), size.height()))
@@ -182,9 +231,11 @@ fn find(folder: &Folder, segment: &Segment, track: TrackName) -> Result<Found, S
     Ok(Found {
         name: name.to_owned(),
         track,
-        start: i64::try_from(start.get()).unwrap_or(i64::MAX).saturating_mul(1_000_000),
+        start: start.saturating_mul(1_000_000),
         duration: segment.duration.round_to_room_time().nanos(),
         size,
+        run,
+        bytes,
     })
 }
 
@@ -197,7 +248,12 @@ fn choose(mut found: Vec<Found>, aux: AuxUse) -> Vec<Found> {
         |segment: &Found| matches!(segment.track, TrackName::MainVideo | TrackName::MainAudioVideo);
     match aux {
         AuxUse::MainOnly => found.retain(|segment| segment.track != TrackName::AuxVideo),
-        AuxUse::AuxOnly => found.retain(|segment| segment.track != TrackName::MainVideo),
+        AuxUse::AuxOnly => {
+            found.retain(|segment| segment.track != TrackName::MainVideo);
+            // Of what holds both, only the sound.
+            let both = found.iter_mut().filter(|segment| segment.track == TrackName::MainAudioVideo);
+            both.for_each(|segment| segment.size = None);
+        }
         AuxUse::Automatic => {
             let primary: Vec<(i64, i64)> =
                 found.iter().filter(|segment| is_primary(segment)).map(|s| (s.start, s.end())).collect();
@@ -271,10 +327,12 @@ fn output(encoded: &str, sections: Vec<Vec<Found>>, options: &MergeOptions) -> O
                 at_nanos: at,
                 duration_nanos: segment.duration,
                 size: segment.size,
+                run: segment.run,
+                bytes: segment.bytes,
             });
         }
     }
-    let has_video = pieces.iter().any(|piece| piece.track != TrackName::MainAudio);
+    let has_video = pieces.iter().any(Piece::has_video);
     let stamp = UnixMillis::new(u64::try_from(zero / 1_000_000).ok()?)?;
     let ending = if has_video { "_av.mp4" } else { ".m4a" };
     Some(Output {

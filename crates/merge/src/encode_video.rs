@@ -1,0 +1,193 @@
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+
+use recorder_codec::{
+    Codec, CodecError, EncodedPicture, H264Encoder, H264EncoderOptions, I420, LibraryError, PictureKind,
+    Plane, VideoEncoder, YuvMatrix,
+};
+use recorder_compositor::{Canvas, Colour, Level, Matrix, Picture, Rect, RenderMode, Rgb, Source, Tile};
+use recorder_mp4::{AvcPacker, ParameterSets, SampleInfo};
+use recorder_types::{H264Config, NalFraming, Size, Timescale, Timestamp};
+
+use crate::clock::{HZ, ticks};
+use crate::error::MergeError;
+use crate::execute::blanks;
+use crate::feed::{Feed, Media, Planned};
+use crate::job::Job;
+use crate::options::{Blanks, MergeOptions};
+use crate::pictures::{Decoded, Pictures};
+use crate::plan::Output;
+use crate::spool::{Spool, spooling};
+
+/// Pictures a second where none are asked for, as the script has it.
+const DEFAULT_RATE: u8 = 15;
+/// Bit/s for each pixel a second: what calls look well with, an eighth of a bit a pixel.
+const PIXELS_PER_BIT: u64 = 8;
+/// And at least.
+const MIN_BITS_PER_SECOND: u32 = 200_000;
+/// Seconds from key frame to key frame.
+const KEY_SECONDS: u32 = 10;
+
+/// Pictures decoded, placed on the output's canvas at its own rate, and encoded: at each instant the newest picture.
+pub(crate) struct EncodeVideo {
+    pictures: Pictures,
+    shown: Option<Decoded>,
+    /// How many pictures were shown.
+    generation: u64,
+    coming: Option<Decoded>,
+    canvas: Canvas,
+    encoder: H264Encoder,
+    packer: AvcPacker,
+    rate: i64,
+    /// Number of the next picture of the output; none before the first picture of the input is known.
+    next: Option<i64>,
+    /// When the output is black, in ticks.
+    black: VecDeque<(i64, i64)>,
+    fill: Blanks,
+    spool: Spool,
+}
+
+impl EncodeVideo {
+    pub(crate) fn new(
+        lane: VecDeque<usize>,
+        output: &Output,
+        options: &MergeOptions,
+    ) -> Result<Self, MergeError> {
+        let failed = |source| MergeError::Codec { segment: String::new(), source };
+        let (width, height) = output.size.unwrap_or_default();
+        let size = Size::new(width, height).ok_or(MergeError::Empty)?;
+        let rate = options.frame_rate.map_or(DEFAULT_RATE, |rate| rate.get());
+        let colour = Colour::implied_by(size);
+        let mut canvas =
+            Canvas::new(size, colour, Rgb::BLACK, Level::detect()).map_err(|e| failed(library(e)))?;
+        let tile = Tile::new(Rect::whole(size)).with_mode(RenderMode::Fit).with_bars(Some(Rgb::BLACK));
+        canvas.set_tiles(&[tile]).map_err(|error| failed(library(error)))?;
+        let pixels = u64::from(width) * u64::from(height) * u64::from(rate);
+        let bits = u32::try_from(pixels / PIXELS_PER_BIT).unwrap_or(u32::MAX / 4).max(MIN_BITS_PER_SECOND);
+        let matrix = match colour.matrix {
+            Matrix::Bt601 => YuvMatrix::Bt601,
+            Matrix::Bt709 => YuvMatrix::Bt709,
+        };
+        let encoder = H264EncoderOptions::default()
+            .with_bits_per_second(bits)
+            .with_pictures_per_second(rate.into())
+            .with_pictures_per_key(NonZeroU32::new(u32::from(rate) * KEY_SECONDS).unwrap_or(NonZeroU32::MIN))
+            .with_matrix(matrix);
+        let config = H264Config { framing: NalFraming::AnnexB, parameter_sets: Vec::new() };
+        let black = match options.blanks {
+            Blanks::Black => blanks(output),
+            Blanks::Freeze => Vec::new(),
+        };
+        Ok(Self {
+            pictures: Pictures::new(lane).map_err(failed)?,
+            shown: None,
+            generation: 0,
+            coming: None,
+            canvas,
+            encoder: H264Encoder::new(&encoder).map_err(failed)?,
+            packer: AvcPacker::new(&config, ParameterSets::InEntry, None),
+            rate: rate.into(),
+            next: None,
+            black: black.into_iter().map(|(from, to)| (ticks(from), ticks(to))).collect(),
+            fill: options.blanks,
+            spool: Spool::new().map_err(spooling)?,
+        })
+    }
+
+    /// When picture `number` is shown.
+    fn time(&self, number: i64) -> i64 {
+        (number.saturating_mul(HZ) + self.rate / 2).div_euclid(self.rate)
+    }
+
+    /// The number to begin with; `None` without any picture.
+    fn begin(&mut self, job: &mut Job<'_>) -> Result<Option<i64>, MergeError> {
+        self.coming = self.pictures.next(job)?;
+        let Some(first) = &self.coming else { return Ok(None) };
+        let number = match self.fill {
+            Blanks::Black => 0,
+            // Not later than it is seen, so that sound does not begin before it.
+            Blanks::Freeze => first.pts.saturating_mul(self.rate).div_euclid(HZ).max(0),
+        };
+        if self.fill == Blanks::Freeze {
+            self.advance(job)?;
+        }
+        Ok(Some(number))
+    }
+
+    fn advance(&mut self, job: &mut Job<'_>) -> Result<(), MergeError> {
+        self.shown = self.coming.take();
+        self.generation += 1;
+        self.coming = self.pictures.next(job)?;
+        Ok(())
+    }
+
+    /// Draws and encodes the picture at `at`.
+    fn encode(&mut self, at: i64) -> Result<EncodedPicture, CodecError> {
+        while self.black.front().is_some_and(|&(_, to)| to <= at) {
+            self.black.pop_front();
+        }
+        let black = self.black.front().is_some_and(|&(from, _)| from <= at);
+        let source = match self.shown.as_ref().filter(|_| !black) {
+            Some(shown) => Source::Picture {
+                picture: Picture::packed(shown.size, &shown.planes).map_err(library)?,
+                colour: shown.colour,
+                generation: self.generation,
+            },
+            None => Source::Nothing,
+        };
+        self.canvas.compose(&[source]).map_err(library)?;
+        let picture = self.canvas.picture();
+        let planes = picture.planes().map(|plane| Plane { data: plane.data, stride: plane.stride });
+        let picture = I420::new(picture.size(), planes)?;
+        let mut out = Vec::with_capacity(1);
+        let pts = Timestamp::new(at, Timescale::HZ_90000);
+        self.encoder.encode(&picture, pts, PictureKind::Any, &mut out)?;
+        out.pop().ok_or_else(|| library("no picture"))
+    }
+}
+
+impl Feed for EncodeVideo {
+    fn timescale(&self) -> Timescale {
+        Timescale::HZ_90000
+    }
+
+    fn next(&mut self, job: &mut Job<'_>) -> Result<Option<Planned>, MergeError> {
+        let number = match self.next {
+            Some(number) => number,
+            None => match self.begin(job)? {
+                Some(number) => number,
+                None => return Ok(None),
+            },
+        };
+        let at = self.time(number);
+        while self.coming.as_ref().is_some_and(|coming| coming.pts <= at) {
+            self.advance(job)?;
+        }
+        if self.coming.is_none() && at >= job.end() && self.next.is_some() {
+            return Ok(None);
+        }
+        self.next = Some(number.saturating_add(1));
+        let failed = |source| MergeError::Codec { segment: job.segment(), source };
+        let encoded = self.encode(at).map_err(failed)?;
+        let packed = self.packer.pack(&encoded.sample.data).map_err(|error| failed(library(error)))?;
+        self.spool.push(&packed.data).map_err(spooling)?;
+        let time = Timestamp::new(at, Timescale::HZ_90000);
+        let lasts = self.time(number.saturating_add(1)).saturating_sub(at);
+        let info = SampleInfo {
+            pts: time,
+            dts: time,
+            duration: u32::try_from(lasts).unwrap_or(u32::MAX),
+            sync: packed.sync,
+            len: u32::try_from(packed.data.len()).map_err(|error| failed(library(error)))?,
+        };
+        Ok(Some(Planned { info, entry: packed.entry }))
+    }
+
+    fn finish(self: Box<Self>) -> Result<Media, MergeError> {
+        Ok(Media::Spooled(self.spool.into_file().map_err(spooling)?))
+    }
+}
+
+fn library(error: impl std::fmt::Display) -> CodecError {
+    CodecError::Library { codec: Codec::H264, source: LibraryError::new(error) }
+}
