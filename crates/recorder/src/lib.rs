@@ -63,11 +63,12 @@ pub use recorder_storage as storage;
 pub use recorder_types as types;
 
 pub use shell::{
-    AskError, ClockMode, Outcome, Recorder, RecorderOptions, Recording, RecordingOptions, SendError, StartError,
-    Status,
+    AskError, ClockMode, Outcome, Recorder, RecorderOptions, Recording, RecordingOptions, SendError,
+    StartError, Status,
 };
 pub use subscribe::{MAX_LIST_ENTRIES, Subscription, SubscriptionError};
 pub use task::{
-    Action, AvMerge, EventError, FileSetReport, MAX_ANCHORS, MaxIdleTime, MediaSelection, Now, Refused, RoomEvent,
-    SetId, StorageReport, StreamSelection, TaskCore, TaskOptions, TaskState, TrackOrigin,
+    Action, AvMerge, EventError, FileJob, FilePlace, FileSetReport, JobInput, MAX_ANCHORS, MadeFile,
+    MaxFileDuration, MaxIdleTime, MediaSelection, Now, OutputFormat, Refused, RoomEvent, SetId,
+    StorageReport, StreamSelection, TaskCore, TaskOptions, TaskState, TrackOrigin,
 };

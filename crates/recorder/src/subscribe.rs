@@ -185,16 +185,16 @@ mod tests {
     fn both_lists_of_a_kind_and_long_lists_are_refused() {
         let audio = MediaKind::Audio;
         let allow = Subscription::everyone().with_allowed(audio, ["a"]).unwrap();
-        assert_eq!(allow.clone().with_blocked(audio, ["b"]), Err(SubscriptionError::BothLists { kind: audio }));
+        assert_eq!(
+            allow.clone().with_blocked(audio, ["b"]),
+            Err(SubscriptionError::BothLists { kind: audio })
+        );
         assert!(allow.with_blocked(MediaKind::Video, ["b"]).is_ok());
         let many = vec!["x"; MAX_LIST_ENTRIES + 1];
         assert_eq!(
             Subscription::everyone().with_allowed(audio, many),
             Err(SubscriptionError::TooLong { kind: audio })
         );
-        assert_eq!(
-            Subscription::everyone().with_allowed(audio, [""; 0]).unwrap(),
-            Subscription::everyone()
-        );
+        assert_eq!(Subscription::everyone().with_allowed(audio, [""; 0]).unwrap(), Subscription::everyone());
     }
 }

@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
 use recorder::types::{MediaId, RoomId, RoomTime, SdkAppId, TaskId, UnixMillis, UserId};
+use recorder::{MaxFileDuration, OutputFormat};
 
 /// Records a room: one HLS file set per participant and track, named and written as the TRTC on-cloud recorder
 /// does.
@@ -14,10 +15,7 @@ pub(crate) struct Args {
     /// A participant: their user id, the media file they send (MP4, fMP4, Annex-B .h264/.264, ADTS .aac/.adts, Ogg
     /// Opus), seconds at which they join and leave, primary stream or substream, and frames per second of a raw
     /// H.264 file. The same USER may be given several times (a camera and a screen, or coming back later).
-    #[arg(
-        long = "participant",
-        value_name = "USER=FILE[,join=S][,leave=S][,media=main|aux][,fps=N]"
-    )]
+    #[arg(long = "participant", value_name = "USER=FILE[,join=S][,leave=S][,media=main|aux][,fps=N]")]
     pub(crate) participants: Vec<Participant>,
 
     /// The room.
@@ -39,6 +37,10 @@ pub(crate) struct Args {
     /// What is written.
     #[arg(long, value_name = "FORMAT", default_value = "hls")]
     pub(crate) format: Format,
+
+    /// Longest MP4 or AAC file, 1 to 1440 minutes; the next one goes on. 2 GB end a file in any case.
+    #[arg(long, value_name = "N", default_value = "1440", value_parser = parse_minutes)]
+    pub(crate) max_file_minutes: MaxFileDuration,
 
     /// Audio and video of a participant in one file set instead of two.
     #[arg(long)]
@@ -129,6 +131,28 @@ enum RoomIdType {
 pub(crate) enum Format {
     /// Playlists and TS segments.
     Hls,
+    /// The same, and an MP4 file of each participant's stream at the end.
+    #[value(name = "hls+mp4")]
+    HlsAndMp4,
+    /// The same, and an AAC file of each participant's sound at the end.
+    #[value(name = "hls+aac")]
+    HlsAndAac,
+    /// MP4 files only.
+    Mp4,
+    /// AAC files only: sound, no pictures.
+    Aac,
+}
+
+impl From<Format> for OutputFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Hls => Self::Hls,
+            Format::HlsAndMp4 => Self::HlsAndMp4,
+            Format::HlsAndAac => Self::HlsAndAac,
+            Format::Mp4 => Self::Mp4,
+            Format::Aac => Self::Aac,
+        }
+    }
 }
 
 /// One `--participant`.
@@ -153,7 +177,9 @@ impl FromStr for Participant {
         let mut options = Vec::new();
         // Options are taken from the end, so that a file name may hold commas.
         while let Some((before, option)) = file.rsplit_once(',') {
-            let Some((key @ ("join" | "leave" | "media" | "fps"), value)) = option.split_once('=') else { break };
+            let Some((key @ ("join" | "leave" | "media" | "fps"), value)) = option.split_once('=') else {
+                break;
+            };
             options.push((key, value));
             file = before;
         }
@@ -224,6 +250,11 @@ fn decimal(text: &str, digits: usize) -> Option<(u64, u64)> {
     }
     let value = format!("{whole}{fraction:0<digits$}").parse().ok()?;
     Some((value, 10u64.checked_pow(u32::try_from(digits).ok()?)?))
+}
+
+fn parse_minutes(text: &str) -> Result<MaxFileDuration, String> {
+    let minutes = text.parse().ok().and_then(MaxFileDuration::from_minutes);
+    minutes.ok_or_else(|| "not a whole number of minutes from 1 to 1440".into())
 }
 
 fn parse_unix_millis(text: &str) -> Result<UnixMillis, String> {

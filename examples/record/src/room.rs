@@ -38,11 +38,12 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     if args.av_merge {
         options.merge = AvMerge::Merged;
     }
+    options.output = args.format.into();
+    options.max_file_duration = args.max_file_minutes;
     // The room's end is known here; an hour without anybody in between is no reason to stop.
     options.max_idle = MaxIdleTime::from_secs(86_400).ok_or("86400 s is the longest idle time")?;
     let deliverer = deliverer(args)?;
-    let mut recording =
-        RecordingOptions::new(options, bucket.clone()).with_clock(ClockMode::Told { start });
+    let mut recording = RecordingOptions::new(options, bucket.clone()).with_clock(ClockMode::Told { start });
     if let Some(deliverer) = &deliverer {
         recording = recording.with_deliverer(deliverer.clone());
     }
@@ -97,9 +98,7 @@ fn simulated_room(length: RoomTime) -> Result<Vec<Session>, AnyError> {
     let part = |tenths: i64| RoomTime::from_millis(length.round_to_millis() / 10 * tenths);
     [("alice", 440, 0, 10), ("bob", 554, 1, 10), ("carol", 659, 3, 8)]
         .into_iter()
-        .map(|(user, hz, join, leave)| {
-            Ok(Session::simulate(user.parse()?, hz, part(join), part(leave))?)
-        })
+        .map(|(user, hz, join, leave)| Ok(Session::simulate(user.parse()?, hz, part(join), part(leave))?))
         .collect()
 }
 

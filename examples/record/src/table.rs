@@ -1,7 +1,7 @@
 use std::io::{self, Write};
 
 use recorder::types::{RoomTime, TaskId};
-use recorder::{FileSetReport, Outcome};
+use recorder::{FileSetReport, MadeFile, Outcome, OutputFormat};
 
 use crate::args::Args;
 
@@ -20,8 +20,10 @@ pub(crate) fn print(args: &Args, task: &TaskId, outcome: &Outcome) -> io::Result
     if files.is_empty() {
         return writeln!(out, "nothing was recorded");
     }
-    let rows: Vec<[String; 6]> = files.iter().map(row).collect();
-    let head = ["user", "track", "duration", "segments", "size", "playlist"].map(str::to_owned);
+    let playlists = OutputFormat::from(args.format).keeps_hls();
+    let mut rows: Vec<[String; 6]> = files.iter().filter(|_| playlists).map(row).collect();
+    rows.extend(outcome.files.iter().map(file_row));
+    let head = ["user", "track", "duration", "segments", "size", "file"].map(str::to_owned);
     let widths: Vec<usize> = (0..head.len())
         .map(|at| {
             let longest = rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
@@ -37,11 +39,26 @@ pub(crate) fn print(args: &Args, task: &TaskId, outcome: &Outcome) -> io::Result
         }
         writeln!(out, "{}", line.trim_end())?;
     }
-    if let Some(file) = files.iter().find(|file| file.segments > 0) {
-        writeln!(out, "\nTo play one: ffplay {base}/{directory}/{}", file.playlist)?;
+    let playlist = files.iter().find(|file| file.segments > 0).map(|file| &file.playlist);
+    if let Some(name) = outcome.files.first().map(|file| &file.name).or(playlist) {
+        writeln!(out, "\nTo play one: ffplay {base}/{directory}/{name}")?;
+    }
+    if playlists {
         writeln!(out, "(or serve the directory over HTTP and open a playlist in any HLS player)")?;
     }
     Ok(())
+}
+
+fn file_row(file: &MadeFile) -> [String; 6] {
+    let millis = i64::try_from(file.end.get().saturating_sub(file.start.get())).unwrap_or(i64::MAX);
+    [
+        file.user.to_string(),
+        file.media.to_string(),
+        duration(RoomTime::from_millis(millis)),
+        "-".into(),
+        size(file.bytes),
+        file.name.to_string(),
+    ]
 }
 
 fn row(file: &FileSetReport) -> [String; 6] {
@@ -78,7 +95,8 @@ mod tests {
     #[test]
     fn durations_and_sizes_read_well() {
         assert_eq!(duration(RoomTime::from_millis(3_723_045)), "1:02:03.045");
-        for (bytes, text) in [(0, "0.0 kB"), (188_000, "188.0 kB"), (1_250_000, "1.2 MB"), (2_147_483_648, "2.14 GB")]
+        for (bytes, text) in
+            [(0, "0.0 kB"), (188_000, "188.0 kB"), (1_250_000, "1.2 MB"), (2_147_483_648, "2.14 GB")]
         {
             assert_eq!(size(bytes), text);
         }

@@ -1,18 +1,26 @@
+use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use recorder_callback::{CallbackBody, Event, LeaveCode, Payload};
-use recorder_hls::PlaylistUpdate;
-use recorder_storage::{Finished, PlaylistEnd, Report, Reports, Spool, SpoolError, SpoolFile, Uploader};
+use recorder_hls::{PlaylistUpdate, SegmentIndex};
+use recorder_storage::{
+    Bucket, Finished, ObjectKey, PlaylistEnd, Report, Reports, Spool, SpoolError, SpoolFile, Uploader,
+};
 use recorder_types::{ObjectName, RoomTime, UnixMillis};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinError;
 
 use super::clock::{Clock, ClockMode};
+use super::files::{FileMaker, JobResult, RecordedSet, SegmentRef};
 use super::notify::Notifier;
 use super::options::{KeyFrameSink, RecordingOptions};
 use super::recording::{Message, Outcome, Status};
-use crate::task::{Action, EventError, Now, RoomEvent, SetId, StorageReport, TaskCore, TaskOptions};
+use crate::task::{
+    Action, EventError, FileJob, FilePlace, MadeFile, Now, RoomEvent, SetId, StorageReport, TaskCore,
+    TaskOptions, TaskState,
+};
 
 /// Events taken at a time.
 const BATCH: usize = 512;
@@ -27,6 +35,8 @@ pub(super) struct Driver {
     /// The latest time seen: what the core is told never goes back.
     now: Now,
     spool: Spool,
+    bucket: Bucket,
+    directory: ObjectKey,
     uploader: Arc<Uploader>,
     notifier: Notifier,
     on_key_frame: Option<KeyFrameSink>,
@@ -36,30 +46,45 @@ pub(super) struct Driver {
     /// By the position of a set's id.
     sets: Vec<SetFiles>,
     failure: Option<Arc<SpoolError>>,
-    phase: Phase,
+    /// What the core wants done now that nothing more is recorded.
+    ending: Option<Ending>,
+    /// Files that were made and are not in the bucket yet.
+    on_their_way: HashMap<ObjectName, MadeFile>,
+    made: Vec<MadeFile>,
+    over: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Recording,
-    Uploading,
-    Over,
+/// What is done after the last sample.
+enum Ending {
+    DeliverHls,
+    MakeFiles { jobs: VecDeque<FileJob>, keeps_hls: bool },
+}
+
+/// What the driver waits for after the last sample.
+enum Awaited {
+    Hls(Finished),
+    Files(Finished),
+    Job(Result<Box<JobResult>, JoinError>),
 }
 
 /// What the shell holds of one file set.
 #[derive(Default)]
 struct SetFiles {
     open: Option<SpoolFile>,
+    /// Indexes of the closed segments, where files will be made of them.
+    index: Option<SpoolFile>,
+    recorded: RecordedSet,
     /// The disk failed: nothing more is written, and the playlist ends with what it names.
     broken: bool,
-    listed: bool,
+    /// The last header, once there is something under it.
+    header: Option<String>,
 }
 
 impl Driver {
     pub(super) fn new(
         core: TaskCore,
         clock: Clock,
-        spool: Spool,
+        (spool, directory): (Spool, ObjectKey),
         uploader: Uploader,
         outcome: watch::Sender<Option<Outcome>>,
         options: &RecordingOptions,
@@ -69,6 +94,8 @@ impl Driver {
             clock,
             now: clock.zero(),
             spool,
+            bucket: options.bucket.clone(),
+            directory,
             uploader: Arc::new(uploader),
             notifier: Notifier::new(options),
             on_key_frame: options.on_key_frame.clone(),
@@ -77,7 +104,10 @@ impl Driver {
             gather: if options.clock == ClockMode::System { options.gather } else { Duration::ZERO },
             sets: Vec::new(),
             failure: None,
-            phase: Phase::Recording,
+            ending: None,
+            on_their_way: HashMap::new(),
+            made: Vec::new(),
+            over: false,
         }
     }
 
@@ -85,30 +115,28 @@ impl Driver {
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Message>, mut reports: Reports) {
         self.perform();
         let mut batch = Vec::with_capacity(BATCH);
-        let mut open = true;
-        let mut finishing: Option<Pin<Box<dyn Future<Output = Finished>>>> = None;
-        while self.phase != Phase::Over {
-            if self.phase == Phase::Uploading && finishing.is_none() && self.outcome.borrow().is_none() {
-                let uploader = Arc::clone(&self.uploader);
-                finishing = Some(Box::pin(async move { uploader.finish().await }));
+        let (mut open, mut reporting) = (true, true);
+        let mut awaited: Option<Pin<Box<dyn Future<Output = Awaited>>>> = None;
+        while !self.over {
+            if awaited.is_none() {
+                awaited = self.next_ending();
+            }
+            if awaited.is_none() && !reporting {
+                return; // the runtime ends: what was not delivered stays in the spool
             }
             let until_deadline = self.until_deadline();
             tokio::select! {
                 biased;
-                report = reports.recv() => match report {
+                report = reports.recv(), if reporting => match report {
                     Some(report) => self.report(report),
-                    // The runtime ends: what was not delivered stays in the spool.
-                    None if finishing.is_none() => return,
-                    None => {}
+                    None => reporting = false,
                 },
-                finished = async { finishing.as_mut().expect("checked by the guard").await },
-                    if finishing.is_some() =>
-                {
-                    finishing = None;
+                done = async { awaited.as_mut().expect("checked by the guard").await }, if awaited.is_some() => {
+                    awaited = None;
                     while let Some(report) = reports.try_recv() {
                         self.report(report);
                     }
-                    self.uploads_ended(finished);
+                    self.ended(done);
                 }
                 taken = inbox.recv_many(&mut batch, BATCH), if open => {
                     open = taken > 0;
@@ -117,7 +145,7 @@ impl Driver {
                     }
                     if !open {
                         self.event(self.now, RoomEvent::Stop { code: LeaveCode::API_STOP });
-                    } else if taken < BATCH / 2 && self.phase == Phase::Recording && !self.gather.is_zero() {
+                    } else if taken < BATCH / 2 && self.core.state() != TaskState::Exited {
                         std::thread::sleep(self.gather);
                     }
                 }
@@ -128,6 +156,132 @@ impl Driver {
                         self.perform();
                     }
                 }
+            }
+        }
+    }
+
+    /// Begins what comes next after the last sample.
+    fn next_ending(&mut self) -> Option<Pin<Box<dyn Future<Output = Awaited>>>> {
+        let uploader = Arc::clone(&self.uploader);
+        match self.ending.take()? {
+            Ending::DeliverHls => {
+                let more_follows = self.task.output.file_kind().is_some();
+                Some(Box::pin(async move {
+                    Awaited::Hls(if more_follows { uploader.settle().await } else { uploader.finish().await })
+                }))
+            }
+            Ending::MakeFiles { mut jobs, keeps_hls } => {
+                if let Some(job) = jobs.pop_front() {
+                    let inputs = job
+                        .inputs
+                        .iter()
+                        .map(|input| std::mem::take(&mut self.files(input.set).recorded))
+                        .collect();
+                    let (bucket, directory) = (self.bucket.clone(), self.directory.clone());
+                    let maker = FileMaker { spool: self.spool.share(), bucket, directory, inputs };
+                    self.ending = Some(Ending::MakeFiles { jobs, keeps_hls });
+                    let made = tokio::task::spawn_blocking(move || Box::new(maker.make(job)));
+                    return Some(Box::pin(async move { Awaited::Job(made.await) }));
+                }
+                self.discard_leftovers(keeps_hls);
+                Some(Box::pin(async move { Awaited::Files(uploader.finish().await) }))
+            }
+        }
+    }
+
+    fn ended(&mut self, done: Awaited) {
+        let now = self.clock.now().unwrap_or(self.now);
+        let now = self.advance(now);
+        let kept = |finished| match finished {
+            Finished::Delivered => 0,
+            Finished::Kept(kept) => kept,
+        };
+        let left = match done {
+            Awaited::Hls(finished) => {
+                self.core.report(now, StorageReport::UploadsEnded { kept: kept(finished) });
+                self.perform();
+                if self.ending.is_some() {
+                    return;
+                }
+                kept(finished)
+            }
+            Awaited::Files(finished) => {
+                let mut waiting: Vec<MadeFile> = self.on_their_way.values().cloned().collect();
+                waiting.sort_by(|a, b| a.name.cmp(&b.name));
+                for file in waiting {
+                    self.core.report(now, StorageReport::FileMade { file, place: FilePlace::Spool });
+                }
+                self.core.report(now, StorageReport::FilesEnded { kept: kept(finished) });
+                self.perform();
+                kept(finished)
+            }
+            Awaited::Job(result) => return self.job_ended(now, result),
+        };
+        let outcome = Outcome {
+            status: self.status(),
+            files: std::mem::take(&mut self.made),
+            kept: left,
+            failure: self.failure.clone(),
+        };
+        self.outcome.send_replace(Some(outcome));
+    }
+
+    fn job_ended(&mut self, now: Now, result: Result<Box<JobResult>, JoinError>) {
+        let result = match result {
+            Ok(result) => *result,
+            Err(error) => {
+                tracing::error!(%error, "making a file panicked");
+                self.core.report(now, StorageReport::FileFailed { made: Vec::new() });
+                return self.perform();
+            }
+        };
+        let made: Vec<MadeFile> = result.made.iter().map(|made| made.file.clone()).collect();
+        for made in result.made {
+            self.on_their_way.insert(made.file.name.clone(), made.file.clone());
+            self.made.push(made.file);
+            // An uploader that has ended leaves the file in the spool.
+            let _ = self.uploader.file(made.closed);
+        }
+        let failed = result.error.is_some();
+        for (input, recorded) in result.job.inputs.iter().zip(result.inputs) {
+            let files = self.files(input.set);
+            files.recorded = recorded;
+            files.recorded.needed |= failed;
+        }
+        if let Some(error) = result.error {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "no file was made, the segments are kept"
+            );
+            self.core.report(now, StorageReport::FileFailed { made });
+        }
+        self.perform();
+    }
+
+    /// Removes indexes, and segments whose media is in a file. Segments without one are delivered after all.
+    fn discard_leftovers(&mut self, keeps_hls: bool) {
+        for files in std::mem::take(&mut self.sets) {
+            drop(files.index);
+            let Some(playlist) = &files.recorded.playlist else { continue };
+            if let Some(index) = files.recorded.index_name() {
+                self.spool.discard(&index);
+            }
+            if keeps_hls {
+                continue;
+            }
+            for name in files.recorded.segment_names() {
+                if !files.recorded.needed {
+                    self.spool.discard(&name);
+                } else if let Ok(file) = self.spool.adopt(&name) {
+                    let _ = self.uploader.segment(playlist, file);
+                }
+            }
+            match files.header.filter(|_| files.recorded.needed) {
+                Some(header) => {
+                    let version = self.spool.playlist_version(playlist, &header, PlaylistEnd::Ended);
+                    let _ = self.uploader.playlist(version);
+                }
+                None => self.spool.discard_playlist(playlist),
             }
         }
     }
@@ -164,6 +318,10 @@ impl Driver {
     fn report(&mut self, report: Report) {
         let report = match report {
             Report::PlaylistStored { name, .. } => StorageReport::PlaylistStored { name },
+            Report::SegmentStored { name } => match self.on_their_way.remove(&name) {
+                Some(file) => StorageReport::FileMade { file, place: FilePlace::Bucket },
+                None => return,
+            },
             Report::Error { code, message } => {
                 tracing::warn!(code, message, "the bucket refuses");
                 StorageReport::UploadFailed { code, message }
@@ -175,19 +333,6 @@ impl Driver {
         let now = self.advance(now);
         self.core.report(now, report);
         self.perform();
-    }
-
-    fn uploads_ended(&mut self, finished: Finished) {
-        let kept = match finished {
-            Finished::Delivered => 0,
-            Finished::Kept(kept) => kept,
-        };
-        let now = self.clock.now().unwrap_or(self.now);
-        let now = self.advance(now);
-        self.core.report(now, StorageReport::UploadsEnded { kept });
-        self.perform();
-        let outcome = Outcome { status: self.status(), kept, failure: self.failure.clone() };
-        self.outcome.send_replace(Some(outcome));
     }
 
     fn status(&self) -> Status {
@@ -218,7 +363,9 @@ impl Driver {
                         self.fail(set, error);
                     }
                 }
-                Action::CloseSegment { set, playlist } => self.close_segment(set, &playlist),
+                Action::CloseSegment { set, playlist, start, index } => {
+                    self.close_segment(set, &playlist, start, index);
+                }
                 Action::Playlist { set, update } => self.playlist(set, &update),
                 Action::Notify { at, payload } => self.notify(at, payload),
                 Action::RequestKeyFrame { user, media } => {
@@ -226,8 +373,11 @@ impl Driver {
                         sink(&user, media);
                     }
                 }
-                Action::EndUploads => self.phase = Phase::Uploading,
-                Action::Finished => self.phase = Phase::Over,
+                Action::EndUploads => self.ending = Some(Ending::DeliverHls),
+                Action::MakeFiles { jobs, keeps_hls } => {
+                    self.ending = Some(Ending::MakeFiles { jobs: jobs.into(), keeps_hls });
+                }
+                Action::Finished => self.over = true,
             }
         }
     }
@@ -249,27 +399,60 @@ impl Driver {
         }
     }
 
-    fn close_segment(&mut self, set: SetId, playlist: &ObjectName) {
-        let Some(file) = self.files(set).open.take() else { return };
+    fn close_segment(
+        &mut self,
+        set: SetId,
+        playlist: &ObjectName,
+        start: UnixMillis,
+        index: Option<SegmentIndex>,
+    ) {
+        let keeps_hls = self.task.output.keeps_hls();
+        let files = self.files(set);
+        let Some(file) = files.open.take() else { return };
         match file.close() {
             // An uploader that has ended leaves the file in the spool.
-            Ok(closed) => {
+            Ok(closed) if keeps_hls => {
                 let _ = self.uploader.segment(playlist, closed);
             }
-            Err(error) => self.fail(set, error),
+            Ok(_) => {}
+            Err(error) => return self.fail(set, error),
         }
+        let files = self.files(set);
+        files.recorded.playlist.get_or_insert_with(|| playlist.clone());
+        if let Some(index) = index
+            && let Err(error) = self.append_index(set, start, &index.encode())
+        {
+            self.fail(set, error);
+        }
+    }
+
+    fn append_index(&mut self, set: SetId, start: UnixMillis, index: &[u8]) -> Result<(), SpoolError> {
+        let files = self.files(set);
+        if files.index.is_none()
+            && let Some(name) = files.recorded.index_name()
+        {
+            let file = self.spool.create(&name)?;
+            self.files(set).index = Some(file);
+        }
+        let files = self.files(set);
+        if let Some(file) = &mut files.index {
+            file.append(index)?;
+            files.recorded.segments.push(SegmentRef { start, index_len: index.len() });
+        }
+        Ok(())
     }
 
     fn playlist(&mut self, set: SetId, update: &PlaylistUpdate) {
         let lines = update.append.strip_suffix(END_LIST).unwrap_or(&update.append);
         if !self.files(set).broken && !lines.is_empty() {
             match self.spool.append_playlist(&update.name, lines) {
-                Ok(()) => self.files(set).listed = true,
+                Ok(()) => self.files(set).header = Some(update.header.clone()),
                 Err(error) => self.fail(set, error),
             }
         }
+        let keeps_hls = self.task.output.keeps_hls();
         let files = self.files(set);
-        if !files.listed || (files.broken && !update.ended) {
+        if files.header.is_none() || (files.broken && !update.ended) || !keeps_hls {
             return;
         }
         let end = if update.ended { PlaylistEnd::Ended } else { PlaylistEnd::Open };
@@ -293,7 +476,8 @@ impl Driver {
             file.discard();
         }
         if self.failure.is_none() {
-            let report = StorageReport::UploadFailed { code: "SpoolFailed".into(), message: error.to_string() };
+            let report =
+                StorageReport::UploadFailed { code: "SpoolFailed".into(), message: error.to_string() };
             self.failure = Some(Arc::new(error));
             self.core.report(self.now, report);
             let stop = RoomEvent::Stop { code: LeaveCode::REMOVED_BY_SERVER };

@@ -3,6 +3,7 @@
 
 mod clock;
 mod driver;
+mod files;
 mod notify;
 mod options;
 mod recorder;

@@ -28,7 +28,10 @@ impl Notifier {
         if let Some(deliverer) = &self.deliverer
             && deliverer.send_body(body) == recorder_callback::Sent::Refused
         {
-            tracing::warn!(event = body.event().event_type().number(), "callback queue is full, event dropped");
+            tracing::warn!(
+                event = body.event().event_type().number(),
+                "callback queue is full, event dropped"
+            );
         }
     }
 }

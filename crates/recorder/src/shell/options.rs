@@ -127,7 +127,10 @@ impl RecordingOptions {
 
     /// Calls `sink` when a stream cannot go on without a key frame, on the task's thread: ask its sender for one.
     #[must_use]
-    pub fn with_on_key_frame_needed(mut self, sink: impl Fn(&UserId, MediaId) + Send + Sync + 'static) -> Self {
+    pub fn with_on_key_frame_needed(
+        mut self,
+        sink: impl Fn(&UserId, MediaId) + Send + Sync + 'static,
+    ) -> Self {
         self.on_key_frame = Some(Arc::new(sink));
         self
     }

@@ -55,12 +55,12 @@ impl Recorder {
             super::notify::Notifier::new(&options).send(&CallbackBody::new(event, zero.wall));
         })?;
         let (uploader, reports) =
-            Uploader::spawn(options.bucket.clone(), directory, &spool, options.uploader.clone());
+            Uploader::spawn(options.bucket.clone(), directory.clone(), &spool, options.uploader.clone());
         let (events, inbox) = mpsc::channel(QUEUED_EVENTS);
         let (outcome, ended) = watch::channel(None);
         let queue_bytes = options.queue_bytes;
         let span = tracing::info_span!("recording", task_id = %options.task.task);
-        let driver = Driver::new(core, clock, spool, uploader, outcome, &options);
+        let driver = Driver::new(core, clock, (spool, directory), uploader, outcome, &options);
         let room = Arc::new(Semaphore::new(queue_bytes));
         std::thread::Builder::new()
             .name("recording".into())

@@ -4,7 +4,7 @@ use recorder_callback::LeaveCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::clock::Clock;
-use crate::task::{EventError, FileSetReport, Now, Refused, RoomEvent, TaskState};
+use crate::task::{EventError, FileSetReport, MadeFile, Now, Refused, RoomEvent, TaskState};
 
 /// Events that may wait for the task's thread; their bytes have a limit of their own.
 pub(super) const QUEUED_EVENTS: usize = 8192;
@@ -22,10 +22,20 @@ pub struct Recording {
 
 #[derive(Debug)]
 pub(super) enum Message {
-    Event { now: Now, event: RoomEvent, _room: Option<OwnedSemaphorePermit> },
+    Event {
+        now: Now,
+        event: RoomEvent,
+        _room: Option<OwnedSemaphorePermit>,
+    },
     /// As [`Message::Event`], and the sender waits for what came of it.
-    Ask { now: Now, event: RoomEvent, answer: oneshot::Sender<Result<(), EventError>> },
-    Describe { answer: oneshot::Sender<Status> },
+    Ask {
+        now: Now,
+        event: RoomEvent,
+        answer: oneshot::Sender<Result<(), EventError>>,
+    },
+    Describe {
+        answer: oneshot::Sender<Status>,
+    },
     Redeliver,
 }
 
@@ -47,6 +57,8 @@ pub struct Status {
 pub struct Outcome {
     /// State and files at the end.
     pub status: Status,
+    /// MP4 or AAC files that were made, in order.
+    pub files: Vec<MadeFile>,
     /// Files that wait in the spool because the bucket did not take them; they are tried again while the process
     /// lives. 0: everything is delivered.
     pub kept: usize,

@@ -1,12 +1,13 @@
 use std::collections::{HashMap, VecDeque};
 
-use recorder_callback::{LeaveCode, Payload, StartStatus, UploadError, UploadStatus};
+use recorder_callback::{LeaveCode, Mp4Status, Mp4Stop, Payload, StartStatus, UploadError, UploadStatus};
 use recorder_naming::{NameError, ObjectDir, TaskNames};
 use recorder_types::{MediaId, MediaKind, ObjectName, RoomTime, Sample, TrackConfig, UnixMillis, UserId};
 
 use super::clock::TrackOrigin;
 use super::file_set::{FileSet, FileSetReport, SetId};
-use super::options::TaskOptions;
+use super::options::{StreamSelection, TaskOptions};
+use super::output::{FileJob, MadeFile, OutputFormat};
 use super::room::Room;
 use super::track::{Track, TrackSample};
 use crate::subscribe::Subscription;
@@ -101,6 +102,32 @@ pub enum StorageReport {
     },
     /// What had been kept is in the bucket now.
     KeptDelivered,
+    /// A file of [`Action::MakeFiles`] is in the bucket, or waits in the spool.
+    FileMade {
+        /// The file.
+        file: MadeFile,
+        /// Where it is.
+        place: FilePlace,
+    },
+    /// No file, or not all of them, could be made from a user's media; its segments are kept.
+    FileFailed {
+        /// Those that were made before.
+        made: Vec<MadeFile>,
+    },
+    /// After [`Action::MakeFiles`]: everything was tried.
+    FilesEnded {
+        /// Files that are still in the spool.
+        kept: usize,
+    },
+}
+
+/// Where a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilePlace {
+    /// In the bucket.
+    Bucket,
+    /// Still in the spool.
+    Spool,
 }
 
 /// What the caller does next, in this order. None of it has been done yet.
@@ -126,6 +153,10 @@ pub enum Action {
         set: SetId,
         /// The playlist that names it from its next update on.
         playlist: ObjectName,
+        /// The instant that its name tells.
+        start: UnixMillis,
+        /// What a file writer must know of it, where files will be made.
+        index: Option<recorder_hls::SegmentIndex>,
     },
     /// Bring the playlist of `set` up to date; it names only segments that were closed before.
     Playlist {
@@ -150,6 +181,15 @@ pub enum Action {
     },
     /// Nothing more will be recorded: finish the uploads, then report [`StorageReport::UploadsEnded`].
     EndUploads,
+    /// Make MP4 or AAC files of what was recorded, upload them, tell each by [`StorageReport::FileMade`] or
+    /// [`StorageReport::FileFailed`], then report [`StorageReport::FilesEnded`].
+    MakeFiles {
+        /// A file, or several numbered ones, each.
+        jobs: Vec<FileJob>,
+        /// Whether playlists and segments are delivered too. If not, they are removed once their file is safe, and
+        /// delivered after all if there is none.
+        keeps_hls: bool,
+    },
     /// The task is over.
     Finished,
 }
@@ -192,6 +232,7 @@ pub struct TaskCore {
     empty_since: Option<RoomTime>,
     phase: Phase,
     first_playlist_told: bool,
+    hls_kept: bool,
     refused: Refused,
 }
 
@@ -199,6 +240,7 @@ pub struct TaskCore {
 enum Phase {
     Recording,
     Uploading,
+    MakingFiles,
     Kept,
     Finished,
 }
@@ -214,6 +256,11 @@ impl TaskCore {
             names = names.with_ha(run);
         }
         names.check_mixed().map_err(EventError::Name)?;
+        let mut options = options;
+        if options.output == OutputFormat::Aac {
+            // Nobody will see the pictures.
+            options.stream_type = StreamSelection::AudioOnly;
+        }
         let room = Room::new(options.subscription.clone(), options.stream_type);
         let mut core = Self {
             options,
@@ -225,6 +272,7 @@ impl TaskCore {
             empty_since: Some(now.room),
             phase: Phase::Recording,
             first_playlist_told: false,
+            hls_kept: false,
             refused: Refused::default(),
         };
         core.notify(now.wall, Payload::RecorderStart(StartStatus::STARTED));
@@ -250,7 +298,9 @@ impl TaskCore {
         match event {
             RoomEvent::Enter { user } => self.enter(now, &user),
             RoomEvent::Leave { user } => self.leave(now, &user),
-            RoomEvent::Publish { user, media, config, origin } => self.publish(now, &user, media, config, origin),
+            RoomEvent::Publish { user, media, config, origin } => {
+                self.publish(now, &user, media, config, origin)
+            }
             RoomEvent::Unpublish { user, media, kind } => self.unpublish(now, &user, media, kind),
             RoomEvent::Sample { user, media, kind, sample } => self.sample(now, &user, media, kind, &sample),
             RoomEvent::Subscribe { subscription } => {
@@ -292,19 +342,40 @@ impl TaskCore {
                 self.notify(now.wall, Payload::UploadError(UploadError { code, message }));
             }
             StorageReport::UploadsEnded { kept } if self.phase == Phase::Uploading => {
-                if kept == 0 {
-                    self.notify(now.wall, Payload::UploadStop(UploadStatus::ALL_STORED));
-                    self.finish();
+                self.hls_kept = kept > 0;
+                self.tell_uploads(now, kept);
+                if self.options.output.file_kind().is_some() {
+                    self.make_files();
                 } else {
-                    self.notify(now.wall, Payload::UploadStop(UploadStatus::SOME_KEPT_BACK));
-                    self.phase = Phase::Kept;
+                    self.end(kept > 0);
                 }
             }
+            StorageReport::FileMade { file, place } => {
+                let status = match place {
+                    FilePlace::Bucket => Mp4Status::ALL_STORED,
+                    FilePlace::Spool => Mp4Status::SOME_KEPT_BACK,
+                };
+                self.notify(now.wall, Payload::Mp4Stop(Mp4Stop::new(status, vec![file.to_message()])));
+            }
+            StorageReport::FileFailed { made } => {
+                let files = made.iter().map(MadeFile::to_message).collect();
+                self.notify(now.wall, Payload::Mp4Stop(Mp4Stop::new(Mp4Status::ABNORMAL, files)));
+            }
+            StorageReport::FilesEnded { kept } if self.phase == Phase::MakingFiles => {
+                if !self.options.output.keeps_hls() {
+                    self.tell_uploads(now, kept);
+                }
+                self.end(kept > 0 || self.hls_kept);
+            }
             StorageReport::KeptDelivered if self.phase == Phase::Kept => {
-                self.notify(now.wall, Payload::UploadStop(UploadStatus::KEPT_BACK_DELIVERED));
+                if self.hls_kept || !self.options.output.keeps_hls() {
+                    self.notify(now.wall, Payload::UploadStop(UploadStatus::KEPT_BACK_DELIVERED));
+                }
                 self.finish();
             }
-            StorageReport::UploadsEnded { .. } | StorageReport::KeptDelivered => {}
+            StorageReport::UploadsEnded { .. }
+            | StorageReport::FilesEnded { .. }
+            | StorageReport::KeptDelivered => {}
         }
     }
 
@@ -319,7 +390,7 @@ impl TaskCore {
         match self.phase {
             Phase::Recording if self.tracks.values().flatten().any(Track::has_media) => TaskState::InProgress,
             Phase::Recording => TaskState::Idle,
-            Phase::Uploading | Phase::Kept | Phase::Finished => TaskState::Exited,
+            Phase::Uploading | Phase::MakingFiles | Phase::Kept | Phase::Finished => TaskState::Exited,
         }
     }
 
@@ -379,7 +450,13 @@ impl TaskCore {
         Ok(())
     }
 
-    fn unpublish(&mut self, now: Now, user: &UserId, media: MediaId, kind: MediaKind) -> Result<(), EventError> {
+    fn unpublish(
+        &mut self,
+        now: Now,
+        user: &UserId,
+        media: MediaId,
+        kind: MediaKind,
+    ) -> Result<(), EventError> {
         if self.unpublish_if_there(now, user, media, kind) {
             Ok(())
         } else {
@@ -443,11 +520,9 @@ impl TaskCore {
         kind: MediaKind,
         sample: &Sample,
     ) -> Result<(), EventError> {
-        let Some(track) = self
-            .tracks
-            .get_mut(user)
-            .and_then(|tracks| tracks.iter_mut().find(|track| track.media() == media && track.kind() == kind))
-        else {
+        let Some(track) = self.tracks.get_mut(user).and_then(|tracks| {
+            tracks.iter_mut().find(|track| track.media() == media && track.kind() == kind)
+        }) else {
             return self.unknown(EventError::NotPublished);
         };
         let substream_audio = media == MediaId::Aux && kind == MediaKind::Audio;
@@ -466,12 +541,14 @@ impl TaskCore {
         let id = match track.set() {
             Some(id) => id,
             None => {
-                let id = FileSet::find_or_create(&mut self.sets, &self.options, &self.names, user, media, kind)?;
+                let id =
+                    FileSet::find_or_create(&mut self.sets, &self.options, &self.names, user, media, kind)?;
                 track.attach(id);
                 id
             }
         };
-        let set = self.sets.get_mut(id.index()).expect("a set id is made with its set and sets are never removed");
+        let set =
+            self.sets.get_mut(id.index()).expect("a set id is made with its set and sets are never removed");
         if let Some(stream) = track.unannounced_stream() {
             set.attach(stream, now);
         }
@@ -500,9 +577,47 @@ impl TaskCore {
             set.finish();
             set.drain_into(now.wall, &mut self.actions);
         }
-        self.phase = Phase::Uploading;
         self.notify(now.wall, Payload::RecorderStop(code));
-        self.actions.push_back(Action::EndUploads);
+        if self.options.output.keeps_hls() {
+            self.phase = Phase::Uploading;
+            self.actions.push_back(Action::EndUploads);
+        } else {
+            self.make_files();
+        }
+    }
+
+    /// A job for each user's stream: sound and pictures of one stream belong in one file.
+    fn make_files(&mut self) {
+        self.phase = Phase::MakingFiles;
+        let output = self.options.output;
+        let Some(kind) = output.file_kind() else { return };
+        let mut jobs: Vec<FileJob> = Vec::new();
+        for set in self.sets.iter().filter(|set| set.goes_into(kind)) {
+            let (user, media) = (set.user(), set.media());
+            let same = |job: &&mut FileJob| job.user == *user && job.media == media;
+            if let Some(job) = jobs.iter_mut().find(same) {
+                job.inputs.push(set.job_input());
+            } else {
+                let (max, names) = (self.options.max_file_duration, self.names.clone());
+                let mut job = FileJob::new(user.clone(), media, kind, max, names);
+                job.inputs.push(set.job_input());
+                jobs.push(job);
+            }
+        }
+        self.actions.push_back(Action::MakeFiles { jobs, keeps_hls: output.keeps_hls() });
+    }
+
+    fn tell_uploads(&mut self, now: Now, kept: usize) {
+        let status = if kept == 0 { UploadStatus::ALL_STORED } else { UploadStatus::SOME_KEPT_BACK };
+        self.notify(now.wall, Payload::UploadStop(status));
+    }
+
+    fn end(&mut self, kept: bool) {
+        if kept {
+            self.phase = Phase::Kept;
+        } else {
+            self.finish();
+        }
     }
 
     fn finish(&mut self) {

@@ -4,13 +4,12 @@ use recorder_callback::{FileSlice, Payload, TrackType};
 use recorder_hls::{
     PlaylistHeader, Pushed, SegmentInfo, Segmenter, SegmenterOptions, SegmenterStats, Streams,
 };
-use recorder_naming::{StreamType, TaskNames};
-use recorder_types::{
-    AacConfig, H264Config, MediaId, MediaKind, ObjectName, RoomTime, UnixMillis, UserId,
-};
+use recorder_naming::{FileKind, StreamType, TaskNames};
+use recorder_types::{AacConfig, H264Config, MediaId, MediaKind, ObjectName, RoomTime, UnixMillis, UserId};
 
 use super::core::{Action, EventError, Now};
 use super::options::{AvMerge, StreamSelection, TaskOptions};
+use super::output::JobInput;
 use super::track::TrackSample;
 
 /// TS packets that a file set holds before they are written: 64 KiB, so that a hundred tasks of 25 people stay
@@ -47,6 +46,10 @@ pub(super) struct FileSet {
     segmenter: Segmenter,
     streams: Streams,
     waits_for_key_frame: bool,
+    /// Whether playlists are told: not where only files are delivered.
+    announced: bool,
+    /// Whether files are made of it.
+    indexed: bool,
     begin: Option<UnixMillis>,
     segments: u64,
     bytes: u64,
@@ -116,12 +119,35 @@ impl FileSet {
             segmenter: Segmenter::new(segmenter),
             streams: Streams::default(),
             waits_for_key_frame: false,
+            announced: options.output.keeps_hls(),
+            indexed: options.output.file_kind().is_some(),
             begin: None,
             segments: 0,
             bytes: 0,
             duration: RoomTime::ZERO,
         });
         Ok(id)
+    }
+
+    pub(super) const fn job_input(&self) -> JobInput {
+        JobInput { set: self.id, stream_type: self.stream_type }
+    }
+
+    pub(super) const fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    pub(super) const fn media(&self) -> MediaId {
+        self.media
+    }
+
+    /// Whether it has media for a file of `kind`.
+    pub(super) fn goes_into(&self, kind: FileKind) -> bool {
+        self.segments > 0
+            && match kind {
+                FileKind::Mp4 => true,
+                FileKind::Aac => self.stream_type != StreamType::Video,
+            }
     }
 
     /// Adds a stream that was published. The first one after none continues the files after a gap.
@@ -196,7 +222,7 @@ impl FileSet {
                 recorder_hls::Action::SegmentData { data } => {
                     actions.push_back(Action::SegmentData { set, data });
                 }
-                recorder_hls::Action::CloseSegment(info) => self.closed(&info, wall, actions),
+                recorder_hls::Action::CloseSegment(info) => self.closed(info, wall, actions),
                 recorder_hls::Action::Playlist(update) => {
                     actions.push_back(Action::Playlist { set, update });
                 }
@@ -205,14 +231,19 @@ impl FileSet {
         }
     }
 
-    fn closed(&mut self, info: &SegmentInfo, wall: UnixMillis, actions: &mut VecDeque<Action>) {
+    fn closed(&mut self, info: SegmentInfo, wall: UnixMillis, actions: &mut VecDeque<Action>) {
         self.segments += 1;
         self.bytes = self.bytes.saturating_add(info.bytes);
         self.duration = self.duration.saturating_add(info.duration);
         let first = self.begin.is_none();
         let begin = *self.begin.get_or_insert(info.start);
-        actions.push_back(Action::CloseSegment { set: self.id, playlist: self.playlist.clone() });
-        if first {
+        actions.push_back(Action::CloseSegment {
+            set: self.id,
+            playlist: self.playlist.clone(),
+            start: info.start,
+            index: self.indexed.then_some(info.index),
+        });
+        if first && self.announced {
             let payload = Payload::FileSlice(FileSlice {
                 file_name: (&self.playlist).into(),
                 user: Some(self.user.clone()),
@@ -249,6 +280,9 @@ impl FileSet {
 
 impl std::fmt::Debug for FileSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileSet").field("id", &self.id).field("playlist", &self.playlist).finish_non_exhaustive()
+        f.debug_struct("FileSet")
+            .field("id", &self.id)
+            .field("playlist", &self.playlist)
+            .finish_non_exhaustive()
     }
 }

@@ -4,12 +4,14 @@ mod clock;
 mod core;
 mod file_set;
 mod options;
+mod output;
 mod room;
 mod track;
 
 pub use self::clock::TrackOrigin;
-pub use self::core::{Action, EventError, Now, Refused, RoomEvent, StorageReport, TaskCore, TaskState};
-pub use self::file_set::{FileSetReport, SetId};
-pub use self::options::{
-    AvMerge, MAX_ANCHORS, MaxIdleTime, MediaSelection, StreamSelection, TaskOptions,
+pub use self::core::{
+    Action, EventError, FilePlace, Now, Refused, RoomEvent, StorageReport, TaskCore, TaskState,
 };
+pub use self::file_set::{FileSetReport, SetId};
+pub use self::options::{AvMerge, MAX_ANCHORS, MaxIdleTime, MediaSelection, StreamSelection, TaskOptions};
+pub use self::output::{FileJob, JobInput, MadeFile, MaxFileDuration, OutputFormat};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use recorder_naming::{HaRun, KeyPrefix};
 use recorder_types::{MediaId, MediaKind, RoomId, SdkAppId, TaskId, UserId};
 
+use super::output::{MaxFileDuration, OutputFormat};
 use crate::subscribe::Subscription;
 
 /// Most anchors that one task records at a time; an anchor without video counts too.
@@ -36,6 +37,10 @@ pub struct TaskOptions {
     pub subscription: Subscription,
     /// How long the room may be without any anchor before the task ends by itself (`MaxIdleTime`).
     pub max_idle: MaxIdleTime,
+    /// Playlists and segments, or MP4 or AAC files, or both (`OutputFormat`).
+    pub output: OutputFormat,
+    /// Longest MP4 or AAC file (`MaxMediaFileDuration`).
+    pub max_file_duration: MaxFileDuration,
 }
 
 impl TaskOptions {
@@ -54,6 +59,8 @@ impl TaskOptions {
             merge: AvMerge::default(),
             subscription: Subscription::everyone(),
             max_idle: MaxIdleTime::default(),
+            output: OutputFormat::default(),
+            max_file_duration: MaxFileDuration::default(),
         }
     }
 }

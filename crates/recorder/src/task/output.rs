@@ -1,0 +1,151 @@
+use std::ops::RangeInclusive;
+
+use recorder_callback::{Mp4File, RecordedMedia, TrackType};
+use recorder_naming::{FileIndex, FileKind, NameError, StreamType, TaskNames};
+use recorder_types::{MediaId, ObjectName, UnixMillis, UserId};
+
+use super::file_set::SetId;
+
+/// What a task writes (`OutputFormat`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// 0: playlists and TS segments.
+    #[default]
+    Hls,
+    /// 1: the same, and MP4 files at the end.
+    HlsAndMp4,
+    /// 2: the same, and AAC files at the end.
+    HlsAndAac,
+    /// 3: MP4 files only.
+    Mp4,
+    /// 4: AAC files only: sound, no pictures.
+    Aac,
+}
+
+impl OutputFormat {
+    /// Whether playlists and segments are delivered.
+    #[must_use]
+    pub const fn keeps_hls(self) -> bool {
+        matches!(self, Self::Hls | Self::HlsAndMp4 | Self::HlsAndAac)
+    }
+
+    /// Which files are made at the end.
+    #[must_use]
+    pub const fn file_kind(self) -> Option<FileKind> {
+        match self {
+            Self::Hls => None,
+            Self::HlsAndMp4 | Self::Mp4 => Some(FileKind::Mp4),
+            Self::HlsAndAac | Self::Aac => Some(FileKind::Aac),
+        }
+    }
+}
+
+/// When an MP4 or AAC file ends and the next begins (`MaxMediaFileDuration`): 1 to 1440 minutes, 1440 by default.
+/// 2^31 bytes end it in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxFileDuration(u16);
+
+impl MaxFileDuration {
+    /// The minutes that are accepted.
+    pub const RANGE: RangeInclusive<u16> = 1..=1440;
+
+    /// `None` outside of [`MaxFileDuration::RANGE`].
+    #[must_use]
+    pub fn from_minutes(minutes: u16) -> Option<Self> {
+        Self::RANGE.contains(&minutes).then_some(Self(minutes))
+    }
+
+    /// The minutes.
+    #[must_use]
+    pub const fn minutes(self) -> u16 {
+        self.0
+    }
+}
+
+impl Default for MaxFileDuration {
+    fn default() -> Self {
+        Self(1440)
+    }
+}
+
+/// The media of one user that becomes one file, or several numbered ones where a limit is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileJob {
+    /// Whose.
+    pub user: UserId,
+    /// Primary stream or substream.
+    pub media: MediaId,
+    /// MP4 or AAC.
+    pub kind: FileKind,
+    /// The file sets that go in: sound and pictures, or both in one.
+    pub inputs: Vec<JobInput>,
+    /// When to begin the next file.
+    pub max_duration: MaxFileDuration,
+    names: TaskNames,
+}
+
+/// A file set that goes into a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobInput {
+    /// Which.
+    pub set: SetId,
+    /// What it holds.
+    pub stream_type: StreamType,
+}
+
+impl FileJob {
+    pub(super) const fn new(
+        user: UserId,
+        media: MediaId,
+        kind: FileKind,
+        max_duration: MaxFileDuration,
+        names: TaskNames,
+    ) -> Self {
+        Self { user, media, kind, inputs: Vec::new(), max_duration, names }
+    }
+
+    /// The name of one of its files.
+    ///
+    /// # Errors
+    /// [`NameError`]; not for users whose streams were recorded.
+    pub fn name(&self, index: FileIndex) -> Result<ObjectName, NameError> {
+        self.names.single_file(&self.user, self.media, self.kind, index)
+    }
+}
+
+/// One file that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MadeFile {
+    /// Its bare name.
+    pub name: ObjectName,
+    /// Whose.
+    pub user: UserId,
+    /// Primary stream or substream.
+    pub media: MediaId,
+    /// What it holds.
+    pub track_type: TrackType,
+    /// Start of its media.
+    pub start: UnixMillis,
+    /// End of its media.
+    pub end: UnixMillis,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl MadeFile {
+    /// As event 310 tells it.
+    #[must_use]
+    pub fn to_message(&self) -> Mp4File {
+        Mp4File {
+            file_name: (&self.name).into(),
+            user: Some(self.user.clone()),
+            track_type: self.track_type,
+            media: RecordedMedia::from(self.media),
+            start: self.start,
+            end: self.end,
+        }
+    }
+}
