@@ -84,10 +84,42 @@ impl Axis {
         (first, &self.weights[i * self.taps..][..taps])
     }
 
+    /// The weights, if every output `i` is the inputs `2 i` and `2 i + 1` with the same even weights.
+    pub(crate) fn halving(&self) -> Option<[u8; 2]> {
+        let &[a, b] = self.filter(0).1 else { return None };
+        let same = (0..self.target()).all(|i| self.filter(i) == (2 * i, &[a, b]));
+        (same && self.source == 2 * self.target() && a % 2 == 0).then_some([a, b])
+    }
+
+    /// The weights, if every three outputs are made of four inputs: output `3 k + j` of the inputs `4 k + j` and
+    /// `4 k + j + 1`, with the same weights for each `k`.
+    pub(crate) fn three_quarters(&self) -> Option<ThreeQuarters> {
+        if self.source * 3 != self.target() * 4 || self.source < 4 {
+            return None;
+        }
+        let mut all = [[0; 2]; 3];
+        for (j, weights) in all.iter_mut().enumerate() {
+            *weights = self.filter(j).1.try_into().ok()?;
+        }
+        let same = (0..self.target()).all(|i| self.filter(i) == (i / 3 * 4 + i % 3, &all[i % 3]));
+        let vector = |from: usize| std::array::from_fn(|byte| all[(from + byte % 16 / 2) % 3][byte % 2]);
+        same.then(|| ThreeQuarters { weights: all, vectors: [vector(0), vector(8)] })
+    }
+
     /// Whether every output is the input of the same place.
     pub(crate) fn is_identity(&self) -> bool {
         self.source == self.target() && self.taps == 1 && (0..self.target()).all(|i| self.filter(i).0 == i)
     }
+}
+
+/// The filter of an axis that is exactly 3:4.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThreeQuarters {
+    /// Of each of the three outputs, for its two inputs.
+    pub(crate) weights: [[u8; 2]; 3],
+    /// The same for outputs 0 to 7 and for 8 to 15, twice each: what vectors read.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "for vectors of x86"))]
+    pub(crate) vectors: [[u8; 32]; 2],
 }
 
 /// A place along the axis in exact integers.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::axis::Axis;
+use crate::axis::{Axis, ThreeQuarters};
 use crate::colour::Conversion;
 use crate::picture::Rows;
 #[cfg(target_arch = "x86_64")]
@@ -105,6 +105,39 @@ impl Level {
         }
     }
 
+    /// Halves two rows to one: `out[i]` is the sum of `weights` times the inputs `2 i` and `2 i + 1` of both rows, over
+    /// 128, to nearest. The weights sum to 64, the rows are twice as long as `out`.
+    pub(crate) fn halve(self, above: &[u8], below: &[u8], weights: [u8; 2], ahead: usize, out: &mut [u8]) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(avx2) if out.len() >= x86::VECTOR => avx2.halve(above, below, weights, ahead, out),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(avx512) if out.len() >= x86::VECTOR => {
+                avx512.avx2().halve(above, below, weights, ahead, out);
+            }
+            _ => scalar::halve(above, below, weights, out),
+        }
+    }
+
+    /// Both filters of 3:4: [`Self::vertical`] of two rows, then [`Self::horizontal`] by [`Axis::three_quarters`].
+    pub(crate) fn three_quarters(
+        self,
+        rows: TwoRows<'_>,
+        across: &ThreeQuarters,
+        ahead: usize,
+        out: &mut [u8],
+    ) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(avx2) if out.len() >= x86::BLOCK_3_4 => avx2.three_quarters(rows, across, ahead, out),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(avx512) if out.len() >= x86::BLOCK_3_4 => {
+                avx512.avx2().three_quarters(rows, across, ahead, out);
+            }
+            _ => scalar::three_quarters(rows, across, out),
+        }
+    }
+
     /// Mixes `src` into `dst`: `(src * alpha + dst * (255 - alpha)) / 255`, to nearest. Panics if lengths differ.
     pub(crate) fn blend_row(self, dst: &mut [u8], src: &[u8], alpha: &[u8]) {
         assert!(dst.len() == src.len() && dst.len() == alpha.len(), "blend_row: rows differ in length");
@@ -169,6 +202,15 @@ impl fmt::Display for Level {
     }
 }
 
+/// Two rows of which an output row is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TwoRows<'a> {
+    pub(crate) near: &'a [u8],
+    pub(crate) far: &'a [u8],
+    /// Three quarters of `near`, or else half.
+    pub(crate) nearer: bool,
+}
+
 /// A horizontal filter in the form that a level reads.
 #[derive(Debug)]
 pub(crate) struct HorizontalTable(Table);
@@ -218,6 +260,26 @@ pub(crate) mod scalar {
                     let sum: u32 = column.zip(weights).map(|(input, weight)| product(*input, *weight)).sum();
                     *out = byte((sum + HALF) >> SHIFT);
                 }
+            }
+        }
+    }
+
+    pub(crate) fn halve(above: &[u8], below: &[u8], weights: [u8; 2], out: &mut [u8]) {
+        let (above, below) = (above.as_chunks::<2>().0, below.as_chunks::<2>().0);
+        for ((out, above), below) in out.iter_mut().zip(above).zip(below) {
+            let side = |k: usize| (u32::from(above[k]) + u32::from(below[k])) * u32::from(weights[k]);
+            *out = byte((side(0) + side(1) + HALF) >> SHIFT);
+        }
+    }
+
+    pub(crate) fn three_quarters(rows: TwoRows<'_>, across: &ThreeQuarters, out: &mut [u8]) {
+        let (near, far) = if rows.nearer { (96, 32) } else { (64, 64) };
+        for (k, out) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            let column = |x: usize| (product(rows.near[x], near) + product(rows.far[x], far) + HALF) >> SHIFT;
+            for (j, (out, weights)) in out.iter_mut().zip(across.weights).enumerate() {
+                let x = 4 * k + j;
+                let sum = product(byte(column(x)), weights[0]) + product(byte(column(x + 1)), weights[1]);
+                *out = byte((sum + HALF) >> SHIFT);
             }
         }
     }

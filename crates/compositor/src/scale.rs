@@ -1,16 +1,16 @@
 use recorder_types::Size;
 
 use crate::ComposeError;
-use crate::axis::{Axis, Lengths, ONE, Siting};
+use crate::axis::{Axis, Lengths, ONE, Siting, ThreeQuarters};
 use crate::geometry::Rect;
-use crate::kernel::{HorizontalTable, Level};
+use crate::kernel::{HorizontalTable, Level, TwoRows};
 use crate::picture::{MAX_SIDE, Picture, PictureBuffer, Rows, RowsMut};
 
 /// Scales pictures of one size to one other size.
 ///
 /// Bilinear where the target is at least half the source along an axis, the exact area average below, and where
 /// that needs no more than two inputs a side (3:4, 1:2). Weights are in 1/128; rows are filtered down first, then
-/// across, each rounded to the nearest byte. Chroma stays where H.264 has it by default: on the left luma column,
+/// across, each rounded to the nearest byte (once for both where both are halved). Chroma stays where H.264 has it by default: on the left luma column,
 /// between two rows. The tables are made once; keep the scaler as long as the sizes stay.
 #[derive(Debug)]
 pub struct Scaler {
@@ -115,6 +115,10 @@ struct PlaneScaler {
     across: Axis,
     table: HorizontalTable,
     across_is_copy: bool,
+    /// Half the weights of a filter across that is exactly one half.
+    halving: Option<[u8; 2]>,
+    /// A filter across that is exactly three quarters.
+    three_quarters: Option<ThreeQuarters>,
     down: Axis,
     /// Source bytes that one output byte takes of the rows, in 1/64.
     ahead: usize,
@@ -124,8 +128,10 @@ impl PlaneScaler {
     fn new(across: Axis, down: Axis, level: Level) -> Self {
         let table = level.horizontal_table(&across);
         let across_is_copy = across.is_identity();
+        let halving = across.halving().map(|weights| weights.map(|weight| weight / 2));
+        let three_quarters = across.three_quarters();
         let ahead = down.source() * 64 / down.target();
-        Self { across, table, across_is_copy, down, ahead }
+        Self { across, table, across_is_copy, halving, three_quarters, down, ahead }
     }
 
     fn scale(&self, source: Rows<'_>, mut target: RowsMut<'_>, row: &mut Vec<u8>, level: Level) {
@@ -133,6 +139,19 @@ impl PlaneScaler {
         for y in 0..target.height {
             let (first, weights) = self.down.filter(y);
             let out = target.row(y);
+            if let (Some(across), [64, 64]) = (self.halving, weights) {
+                level.halve(source.row(first), source.row(first + 1), across, self.ahead, out);
+                continue;
+            }
+            if let (Some(across), [near @ (32 | 64 | 96), _]) = (&self.three_quarters, weights) {
+                let (above, below) = (source.row(first), source.row(first + 1));
+                let (near, far, nearer) = match near {
+                    32 => (below, above, true),
+                    near => (above, below, *near == 96),
+                };
+                level.three_quarters(TwoRows { near, far, nearer }, across, self.ahead, out);
+                continue;
+            }
             match (weights, self.across_is_copy) {
                 ([ONE], true) => out.copy_from_slice(source.row(first)),
                 ([ONE], false) => level.horizontal(&self.across, &self.table, source.row(first), out),

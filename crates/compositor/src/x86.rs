@@ -4,15 +4,17 @@
 
 use std::arch::x86_64::*;
 
-use crate::axis::{Axis, ONE};
+use crate::axis::{Axis, ONE, ThreeQuarters};
 use crate::colour::Conversion;
-use crate::kernel::scalar;
+use crate::kernel::{TwoRows, scalar};
 use crate::picture::Rows;
 
 /// Bytes of a vector of AVX2.
 pub(crate) const VECTOR: usize = 32;
 /// Bytes of a vector of AVX-512.
 pub(crate) const WIDE_VECTOR: usize = 64;
+/// Outputs of one block of 3:4, made of one vector.
+pub(crate) const BLOCK_3_4: usize = 24;
 /// Outputs of one group of a table.
 const GROUP: usize = 32;
 /// Bytes that one shuffle of AVX2 chooses from.
@@ -201,11 +203,56 @@ impl Avx2 {
         // SAFETY: the token proves AVX2; the rows from `first` hold `weights.len()` rows of `out.len()` bytes,
         // which is a vector or more (asserted above).
         unsafe {
+            let below = src.wrapping_add(rows.stride);
             match weights.len().div_ceil(2) {
+                1 if weights == [64, 64] => means_avx2::<false>(src, below, ahead, out_len, out),
+                1 if weights == [96, 32] => means_avx2::<true>(src, below, ahead, out_len, out),
+                1 if weights == [32, 96] => means_avx2::<true>(below, src, ahead, out_len, out),
                 1 => vertical_avx2::<1>(src, rows.stride, weights, ahead, out_len, out),
                 2 => vertical_avx2::<2>(src, rows.stride, weights, ahead, out_len, out),
                 3 => vertical_avx2::<3>(src, rows.stride, weights, ahead, out_len, out),
                 _ => vertical_avx2_any(src, rows.stride, weights, ahead, out_len, out),
+            }
+        }
+    }
+}
+
+impl Avx2 {
+    pub(crate) fn halve(self, above: &[u8], below: &[u8], weights: [u8; 2], ahead: usize, out: &mut [u8]) {
+        let len = out.len();
+        assert!(
+            len >= VECTOR
+                && above.len() == 2 * len
+                && below.len() == 2 * len
+                && weights[0] + weights[1] == 64,
+            "halve: rows are not twice as long"
+        );
+        // SAFETY: the token proves AVX2; lengths are asserted above.
+        unsafe { halve_avx2(above.as_ptr(), below.as_ptr(), weights, ahead, len, out.as_mut_ptr()) }
+    }
+}
+
+impl Avx2 {
+    pub(crate) fn three_quarters(
+        self,
+        rows: TwoRows<'_>,
+        across: &ThreeQuarters,
+        ahead: usize,
+        out: &mut [u8],
+    ) {
+        let TwoRows { near, far, nearer } = rows;
+        let len = out.len();
+        assert!(
+            len >= BLOCK_3_4 && len % 3 == 0 && near.len() == len / 3 * 4 && far.len() == near.len(),
+            "three_quarters: rows are not 4:3"
+        );
+        let (near, far, out) = (near.as_ptr(), far.as_ptr(), out.as_mut_ptr());
+        // SAFETY: the token proves AVX2; lengths are asserted above.
+        unsafe {
+            if nearer {
+                three_quarters_avx2::<true>(near, far, across, ahead, len, out);
+            } else {
+                three_quarters_avx2::<false>(near, far, across, ahead, len, out);
             }
         }
     }
@@ -274,7 +321,7 @@ impl Avx512 {
         // SAFETY: as in `Avx2::vertical`, with the token of AVX-512 and its longer vector.
         unsafe {
             match weights.len().div_ceil(2) {
-                1 if weights.len() == 2 => {
+                1 if weights.len() == 2 && ![64, 96, 32].contains(&weights[0]) => {
                     vertical_avx512::<1>(src, rows.stride, weights, ahead, out_len, out.as_mut_ptr());
                 }
                 2 => vertical_avx512::<2>(src, rows.stride, weights, ahead, out_len, out.as_mut_ptr()),
@@ -403,6 +450,18 @@ unsafe fn load(vector: *const Vector<32>) -> __m256i {
     unsafe { _mm256_load_si256(vector.cast()) }
 }
 
+/// Which inputs of a lane make its outputs 0 to 7, and 8 to 11 (and four that nobody reads).
+const LANES_3_4: [Vector<32>; 2] = {
+    let mut vectors = [Vector([0; 32]), Vector([0; 32])];
+    let mut at = 0u8;
+    while at < 64 {
+        let output = (at / 32 * 8 + at % 16 / 2) % 12;
+        vectors[(at / 32) as usize].0[(at % 32) as usize] = output / 3 * 4 + output % 3 + at % 2;
+        at += 1;
+    }
+    vectors
+};
+
 /// Fetches what the row after some more outputs reads.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -460,6 +519,129 @@ unsafe fn vertical_avx2<const PAIRS: usize>(
         let [low, high] = [low, high].map(|sum| _mm256_mulhrs_epi16(sum, round));
         // SAFETY: `at + 32 <= len`.
         unsafe { _mm256_storeu_si256(out.add(at).cast(), _mm256_packus_epi16(low, high)) };
+        x += VECTOR;
+    }
+}
+
+/// `(a + b + 1) / 2`, or with `NEARER` `(3 a + b + 2) / 4`: [`vertical_avx2`] of weights 64, 64 and 96, 32.
+///
+/// The second is the mean of `a` and of the mean of both rounded down: what that loses where `a + b` is odd never
+/// reaches the next multiple of 4.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn mean<const NEARER: bool>(a: __m256i, b: __m256i) -> __m256i {
+    let mean = _mm256_avg_epu8(a, b);
+    if !NEARER {
+        return mean;
+    }
+    let odd = _mm256_and_si256(_mm256_xor_si256(a, b), _mm256_set1_epi8(1));
+    _mm256_avg_epu8(a, _mm256_sub_epi8(mean, odd))
+}
+
+/// [`vertical_avx2`] for the [`mean`] of two rows.
+///
+/// # Safety
+/// The machine has AVX2; both rows and `out` have `len` bytes, and `len >= 32`.
+#[target_feature(enable = "avx2")]
+unsafe fn means_avx2<const NEARER: bool>(
+    near: *const u8,
+    far: *const u8,
+    ahead: usize,
+    len: usize,
+    out: *mut u8,
+) {
+    debug_assert!(len >= VECTOR);
+    let mut x = 0;
+    while x < len {
+        prefetch(near, x, ahead);
+        let at = x.min(len - VECTOR);
+        // SAFETY: `at + 32 <= len`.
+        unsafe {
+            let (a, b) = (_mm256_loadu_si256(near.add(at).cast()), _mm256_loadu_si256(far.add(at).cast()));
+            _mm256_storeu_si256(out.add(at).cast(), mean::<NEARER>(a, b));
+        }
+        x += VECTOR;
+    }
+}
+
+/// # Safety
+/// The machine has AVX2; both rows have `len / 3 * 4` bytes, `out` has `len`, `len >= 24` and `len % 3 == 0`.
+#[target_feature(enable = "avx2")]
+unsafe fn three_quarters_avx2<const NEARER: bool>(
+    near: *const u8,
+    far: *const u8,
+    across: &ThreeQuarters,
+    ahead: usize,
+    len: usize,
+    out: *mut u8,
+) {
+    debug_assert!(len >= BLOCK_3_4 && len % 3 == 0);
+    let round = _mm256_set1_epi16(ROUND);
+    // 12 outputs from the 16 bytes of a lane: eight, then four (and four that nobody reads).
+    let tables: [_; 2] = std::array::from_fn(|k| {
+        // SAFETY: all are arrays of 32 bytes.
+        unsafe { (load(&LANES_3_4[k]), _mm256_loadu_si256(across.vectors[k].as_ptr().cast())) }
+    });
+    let mut x = 0;
+    while x < len {
+        prefetch(near, x, ahead);
+        let at = x.min(len - BLOCK_3_4);
+        // SAFETY: `at + 24 <= len`, and so `at / 3 * 4 + 32` is within the rows.
+        unsafe {
+            let from = at / 3 * 4;
+            let a = _mm256_loadu_si256(near.add(from).cast());
+            let b = _mm256_loadu_si256(far.add(from).cast());
+            let column = mean::<NEARER>(a, b);
+            let [low, high] = tables.map(|(lanes, weights)| {
+                let inputs = _mm256_shuffle_epi8(column, lanes);
+                _mm256_mulhrs_epi16(_mm256_maddubs_epi16(inputs, weights), round)
+            });
+            let bytes = _mm256_packus_epi16(low, high);
+            // The last four bytes of each lane are written over by what follows.
+            _mm_storeu_si128(out.add(at).cast(), _mm256_castsi256_si128(bytes));
+            let second = _mm256_extracti128_si256::<1>(bytes);
+            if at + 28 <= len {
+                _mm_storeu_si128(out.add(at + 12).cast(), second);
+            } else {
+                _mm_storel_epi64(out.add(at + 12).cast(), second);
+                _mm_storeu_si32(out.add(at + 20).cast(), _mm_bsrli_si128::<8>(second));
+            }
+        }
+        x += BLOCK_3_4;
+    }
+}
+
+/// # Safety
+/// The machine has AVX2; both rows have `2 * len` bytes, `out` has `len`, and `len >= 32`; the weights sum to 64.
+#[target_feature(enable = "avx2")]
+unsafe fn halve_avx2(
+    above: *const u8,
+    below: *const u8,
+    weights: [u8; 2],
+    ahead: usize,
+    len: usize,
+    out: *mut u8,
+) {
+    debug_assert!(len >= VECTOR);
+    let round = _mm256_set1_epi16(ROUND);
+    let by = _mm256_set1_epi16(i16::from_le_bytes(weights));
+    let mut x = 0;
+    while x < len {
+        prefetch(above, x, ahead);
+        prefetch(above, x + VECTOR / 2, ahead);
+        let at = x.min(len - VECTOR);
+        // SAFETY: `at + 32 <= len`, twice that in the rows.
+        unsafe {
+            let sums = [0, VECTOR].map(|side| {
+                let a = _mm256_loadu_si256(above.add(2 * at + side).cast());
+                let b = _mm256_loadu_si256(below.add(2 * at + side).cast());
+                let sum = _mm256_add_epi16(_mm256_maddubs_epi16(a, by), _mm256_maddubs_epi16(b, by));
+                _mm256_mulhrs_epi16(sum, round)
+            });
+            let bytes = _mm256_packus_epi16(sums[0], sums[1]);
+            let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(bytes);
+            _mm256_storeu_si256(out.add(at).cast(), bytes);
+        }
         x += VECTOR;
     }
 }

@@ -1,4 +1,5 @@
 //! Every level gives the bytes of the scalar reference, on every size, offset and stride.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use proptest::prelude::*;
 use recorder_compositor::{
@@ -77,6 +78,22 @@ proptest! {
         for level in Level::available() {
             let got = scaled(&planes, from, canvas, to, level);
             prop_assert!(got == reference, "{level}: {w}x{h} to {}x{}", 2 * tw, 2 * th);
+        }
+    }
+
+    #[test]
+    fn special_ratios_are_the_same_at_every_level(
+        (unit, rows) in (1u32..60, 1u32..12), ratio in prop_oneof![Just((4, 3)), Just((2, 1)), Just((8, 3)), Just((1, 1)), Just((2, 3))],
+        padding in 0usize..70, x in 0u32..20, seed in any::<u16>(),
+    ) {
+        let (from, to) = (ratio.0 * 2, ratio.1 * 2);
+        let planes = Planes::new(size(unit * from, rows * from), padding, seed.into());
+        let to = Rect::new(2 * x, 2, size(unit * to, rows * to)).unwrap();
+        let canvas = size(to.right() + 4, to.bottom() + 2);
+        let reference = scaled(&planes, Rect::whole(planes.size), canvas, to, Level::SCALAR);
+        for level in Level::available() {
+            let got = scaled(&planes, Rect::whole(planes.size), canvas, to, level);
+            prop_assert!(got == reference, "{level}: {} to {}", planes.size, to.size());
         }
     }
 
