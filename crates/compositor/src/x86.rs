@@ -243,7 +243,7 @@ impl Avx2 {
         let TwoRows { near, far, nearer } = rows;
         let len = out.len();
         assert!(
-            len >= BLOCK_3_4 && len % 3 == 0 && near.len() == len / 3 * 4 && far.len() == near.len(),
+            len >= BLOCK_3_4 && len.is_multiple_of(3) && near.len() == len / 3 * 4 && far.len() == near.len(),
             "three_quarters: rows are not 4:3"
         );
         let (near, far, out) = (near.as_ptr(), far.as_ptr(), out.as_mut_ptr());
@@ -565,7 +565,7 @@ unsafe fn means_avx2<const NEARER: bool>(
 }
 
 /// # Safety
-/// The machine has AVX2; both rows have `len / 3 * 4` bytes, `out` has `len`, `len >= 24` and `len % 3 == 0`.
+/// The machine has AVX2; both rows have `len / 3 * 4` bytes, `out` has `len`, `len >= 24` and `len.is_multiple_of(3)`.
 #[target_feature(enable = "avx2")]
 unsafe fn three_quarters_avx2<const NEARER: bool>(
     near: *const u8,
@@ -575,7 +575,7 @@ unsafe fn three_quarters_avx2<const NEARER: bool>(
     len: usize,
     out: *mut u8,
 ) {
-    debug_assert!(len >= BLOCK_3_4 && len % 3 == 0);
+    debug_assert!(len >= BLOCK_3_4 && len.is_multiple_of(3));
     let round = _mm256_set1_epi16(ROUND);
     // 12 outputs from the 16 bytes of a lane: eight, then four (and four that nobody reads).
     let tables: [_; 2] = std::array::from_fn(|k| {
