@@ -72,7 +72,7 @@ pub trait AudioEncoder: Send {
 }
 
 /// Checks what [`AudioEncoder::encode`] promises to check.
-#[cfg(any(feature = "aac", feature = "opus"))]
+#[cfg(any(feature = "aac", feature = "opus", feature = "resample"))]
 pub(crate) fn check_pcm(pcm: &[f32], channels: u8) -> Result<(), CodecError> {
     if !pcm.len().is_multiple_of(usize::from(channels)) {
         return Err(CodecError::PcmLength { len: pcm.len(), channels });

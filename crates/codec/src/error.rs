@@ -51,6 +51,17 @@ pub enum CodecError {
     /// The caller asked for a picture rate of zero or a key frame distance of zero.
     #[error("pictures per second and pictures per key frame must not be zero")]
     PictureRate,
+    /// The caller asked for a change of the sampling rate from or to outside of 8000 to 96000, or in other than 1 or 2
+    /// channels.
+    #[error("{channels} channels cannot be resampled from {from} to {to} Hz")]
+    Resample {
+        /// Samples per second that come in.
+        from: u32,
+        /// Samples per second that go out.
+        to: u32,
+        /// Channels.
+        channels: u8,
+    },
     /// The caller joined parts that do not fit: another sample rate, channel count or codec than expected.
     #[error("{codec} encoder does not have the sample rate, channels or format that is needed")]
     EncoderMismatch {
@@ -111,6 +122,9 @@ pub enum CodecError {
         #[source]
         source: LibraryError,
     },
+    /// The environment: the resampling library failed at what is within its contract.
+    #[error("resampling failed")]
+    ResampleLibrary(#[source] LibraryError),
 }
 
 impl CodecError {

@@ -8,12 +8,13 @@
 //! | `opus` | `OpusDecoder`, `OpusEncoder` | `ropus`, pure Rust |
 //! | `aac` | `AacEncoder`, `AacDecoder` | `syom` and `symphonia`, pure Rust |
 //! | `opus` and `aac` | `OpusToAac` | |
-//! | `openh264` | `H264Encoder` | OpenH264, built from source with a C++ compiler |
+//! | `openh264` | `H264Decoder`, `H264Encoder` | OpenH264, built from source with a C++ compiler |
+//! | `resample` | `Resampler` | `rubato`, pure Rust |
 //!
-//! [`AudioDecoder`], [`AudioEncoder`] and [`VideoEncoder`] are synchronous, object safe and `Send`. They hold no
+//! [`AudioDecoder`], [`AudioEncoder`], [`VideoDecoder`] and [`VideoEncoder`] are synchronous, object safe and `Send`. They hold no
 //! clock and do no I/O: the same input gives the same bytes.
 //!
-//! Not here: mixing, resampling, containers, and codecs other than AAC-LC, Opus and H.264.
+//! Not here: mixing, containers, and codecs other than AAC-LC, Opus and H.264.
 //!
 #![cfg_attr(all(feature = "opus", feature = "aac"), doc = "```")]
 #![cfg_attr(not(all(feature = "opus", feature = "aac")), doc = "```ignore")]
@@ -45,12 +46,20 @@ mod aac;
 mod audio;
 mod error;
 #[cfg(feature = "openh264")]
-mod h264;
+mod h264_decoder;
+#[cfg(feature = "openh264")]
+mod h264_encoder;
+#[cfg(feature = "openh264")]
+mod h264_sets;
+#[cfg(feature = "openh264")]
+mod openh264_raw;
 #[cfg(feature = "opus")]
 mod opus;
 mod opus_packet;
 #[cfg(all(feature = "opus", feature = "aac"))]
 mod opus_to_aac;
+#[cfg(feature = "resample")]
+mod resample;
 mod video;
 
 #[cfg(feature = "aac")]
@@ -58,10 +67,17 @@ pub use aac::{AacDecoder, AacEncoder};
 pub use audio::{AudioDecoder, AudioEncoder};
 pub use error::{Codec, CodecError, LibraryError};
 #[cfg(feature = "openh264")]
-pub use h264::{ContentKind, H264Encoder, H264EncoderOptions, YuvMatrix};
+pub use h264_decoder::{H264Decoder, H264DecoderOptions};
+#[cfg(feature = "openh264")]
+pub use h264_encoder::{ContentKind, H264Encoder, H264EncoderOptions, YuvMatrix};
 #[cfg(feature = "opus")]
 pub use opus::{InBandFec, OpusDecoder, OpusEncoder, OpusEncoderOptions};
 pub use opus_packet::opus_packet_samples;
 #[cfg(all(feature = "opus", feature = "aac"))]
 pub use opus_to_aac::{OpusToAac, OpusToAacOptions, OpusToAacStats};
-pub use video::{EncodedPicture, I420, PictureKind, Plane, VideoEncoder};
+#[cfg(feature = "resample")]
+pub use resample::Resampler;
+pub use video::{
+    DecodedPicture, DecoderStats, EncodedPicture, I420, PictureBuffer, PictureColour, PictureKind,
+    PictureSink, Plane, VideoDecoder, VideoEncoder,
+};

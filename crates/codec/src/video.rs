@@ -1,4 +1,4 @@
-use recorder_types::{Sample, Size, Timestamp};
+use recorder_types::{H264Config, Sample, Size, Timestamp};
 
 use crate::CodecError;
 
@@ -74,6 +74,137 @@ fn plane_size(size: Size, index: usize) -> Option<(usize, usize)> {
         Some(if index == 0 { pixels } else { pixels.div_ceil(2) })
     };
     Some((side(size.width())?, side(size.height())?))
+}
+
+/// What a stream tells of its colours, as codes of ITU-T H.273; `None` where it does not tell, or tells
+/// "unspecified".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PictureColour {
+    /// `matrix_coefficients`: 1 is BT.709; 5 and 6 are BT.601.
+    pub matrix: Option<u8>,
+    /// Whether samples use 0 to 255, and not 16 to 235 (240 for chroma). Not told means not.
+    pub full_range: bool,
+    /// `colour_primaries`.
+    pub primaries: Option<u8>,
+    /// `transfer_characteristics`.
+    pub transfer: Option<u8>,
+}
+
+/// A decoded picture in the decoder's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct DecodedPicture<'a> {
+    /// The samples. Size and strides may be others than those of the picture before.
+    pub picture: I420<'a>,
+    /// The time of the access unit it came from.
+    pub pts: Timestamp,
+    /// As the parameter sets of its access unit tell.
+    pub colour: PictureColour,
+    /// Whether its access unit was damaged, so that all or part of it is guessed. A picture that is predicted from a
+    /// guessed one is not marked.
+    pub is_concealed: bool,
+}
+
+/// A picture with memory of its own, which is kept from picture to picture.
+#[derive(Clone, Debug)]
+pub struct PictureBuffer {
+    size: Size,
+    data: Vec<u8>,
+}
+
+impl PictureBuffer {
+    /// A copy of `picture`, without padding.
+    #[must_use]
+    pub fn new(picture: &I420<'_>) -> Self {
+        let mut buffer = Self { size: picture.size, data: Vec::new() };
+        buffer.store(picture);
+        buffer
+    }
+
+    /// Copies `picture` over what is held. Memory is taken only for a picture larger than all before.
+    pub fn store(&mut self, picture: &I420<'_>) {
+        self.size = picture.size;
+        self.data.clear();
+        for (index, plane) in picture.planes.iter().enumerate() {
+            // A picture that exists has planes that are wide and high enough.
+            let Some((width, height)) = plane_size(self.size, index) else { continue };
+            if plane.stride == width {
+                self.data.extend_from_slice(&plane.data[..width * height]);
+            } else {
+                for row in plane.data.chunks(plane.stride).take(height) {
+                    self.data.extend_from_slice(&row[..width]);
+                }
+            }
+        }
+    }
+
+    /// The picture, without padding.
+    #[must_use]
+    pub fn as_i420(&self) -> I420<'_> {
+        I420::packed(self.size, &self.data).expect("the buffer holds the picture stored last")
+    }
+
+    /// Width and height.
+    #[must_use]
+    pub const fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Y, U and V behind each other, without padding.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+/// What takes the pictures of a [`VideoDecoder`], one by one.
+pub type PictureSink<'a> = dyn FnMut(&DecodedPicture<'_>) + 'a;
+
+/// Turns H.264 access units into pictures.
+///
+/// Access units come in decode order, pictures leave in the order of display, each with the time of its access unit.
+/// How many are held back is up to the stream. No input is an error: what is damaged is concealed where that can be
+/// done and counted in [`DecoderStats`]; what cannot be decoded gives no picture, and the next may.
+pub trait VideoDecoder: Send {
+    /// Tells how the access units from the next on are framed, and the parameter sets that come outside of them.
+    /// Parameter sets of the same ids take the place of those before.
+    ///
+    /// # Errors
+    /// [`CodecError::Library`]. The decoder is as before.
+    fn configure(&mut self, config: &H264Config) -> Result<(), CodecError>;
+
+    /// Decodes one access unit and gives the pictures that are due to `sink`.
+    ///
+    /// # Errors
+    /// [`CodecError::Library`] only: the access unit is lost, and the next that is decoded is a key frame.
+    fn decode(&mut self, unit: &Sample, sink: &mut PictureSink<'_>) -> Result<(), CodecError>;
+
+    /// Gives the pictures that are held back, as at the end of a stream. The next access unit begins a stream: what
+    /// comes before its first key frame is left out. The parameter sets stay.
+    ///
+    /// # Errors
+    /// [`CodecError::Library`]: what was held back is lost.
+    fn flush(&mut self, sink: &mut PictureSink<'_>) -> Result<(), CodecError>;
+
+    /// What has happened since the decoder was made.
+    fn stats(&self) -> DecoderStats;
+}
+
+/// Counts of a [`VideoDecoder`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DecoderStats {
+    /// Access units that came in.
+    pub units: u64,
+    /// Pictures that went out.
+    pub pictures: u64,
+    /// Of these, pictures of access units that were damaged.
+    pub concealed: u64,
+    /// Access units left out because decoding cannot start there, or their parameter sets are missing or refused.
+    pub before_key: u64,
+    /// Access units in which data was found damaged, with a picture or without.
+    pub damaged: u64,
+    /// Times that the library gave up and was started anew.
+    pub restarts: u64,
 }
 
 /// What the next picture is coded as.

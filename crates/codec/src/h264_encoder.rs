@@ -9,7 +9,7 @@ use openh264::encoder::{
 use openh264::formats::YUVSlices;
 use recorder_types::{RoomTime, Sample, Size, Timestamp};
 
-use crate::{Codec, CodecError, EncodedPicture, I420, LibraryError, PictureKind, VideoEncoder};
+use crate::{Codec, CodecError, EncodedPicture, I420, LibraryError, PictureKind, VideoEncoder, openh264_raw};
 
 /// What the pictures show, which decides how they are searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl H264EncoderOptions {
 ///
 /// It runs on the caller's thread alone, so the same pictures give the same bytes on machines with the same
 /// instruction set. No picture is ever skipped. Pictures may change in size; the first of a new size is a key
-/// frame. The library writes warnings about unset parameters to stderr when the first picture comes.
+/// frame.
 ///
 /// Where `nasm` is on the path of the build, the library's assembly is used; without it, encoding takes about 2.4
 /// times as long.
@@ -146,7 +146,8 @@ impl H264Encoder {
                 YuvMatrix::Bt601 => VuiConfig::bt601(),
                 YuvMatrix::Bt709 => VuiConfig::bt709(),
             });
-        let inner = Encoder::with_api_config(OpenH264API::from_source(), config).map_err(library)?;
+        let mut inner = Encoder::with_api_config(OpenH264API::from_source(), config).map_err(library)?;
+        openh264_raw::silence(&mut inner);
         Ok(Self { inner, last: None, first: None })
     }
 }
@@ -217,6 +218,6 @@ fn slices<'a>(picture: &I420<'a>) -> Option<YUVSlices<'a>> {
     Some(YUVSlices::new(planes, (width, height), (y.stride, u.stride, v.stride)))
 }
 
-fn library(error: impl std::fmt::Display) -> CodecError {
+pub(crate) fn library(error: impl std::fmt::Display) -> CodecError {
     CodecError::Library { codec: Codec::H264, source: LibraryError::new(error) }
 }
