@@ -137,7 +137,7 @@ fn rows(criterion: &mut Criterion) {
             if let Some(mut peer) = Peer::start(source, count) {
                 group.bench_function("libyuv", |bencher| bencher.iter_custom(|frames| peer.run(frames)));
             }
-            let mut copies = vec![vec![0; (CANVAS.0 * CANVAS.1 * 3 / 2) as usize], data[0].clone()];
+            let mut copies = [vec![0; (CANVAS.0 * CANVAS.1 * 3 / 2) as usize], data[0].clone()];
             let whole = copies[0].clone();
             let mut step = 0;
             group.bench_function("memcpy", |bencher| {

@@ -582,32 +582,41 @@ unsafe fn three_quarters_avx2<const NEARER: bool>(
         // SAFETY: all are arrays of 32 bytes.
         unsafe { (load(&LANES_3_4[k]), _mm256_loadu_si256(across.vectors[k].as_ptr().cast())) }
     });
-    let mut x = 0;
-    while x < len {
-        prefetch(near, x, ahead);
-        let at = x.min(len - BLOCK_3_4);
-        // SAFETY: `at + 24 <= len`, and so `at / 3 * 4 + 32` is within the rows.
+    let column = |from: usize| {
+        // SAFETY: 32 bytes from here are within the rows.
+        let (a, b) =
+            unsafe { (_mm256_loadu_si256(near.add(from).cast()), _mm256_loadu_si256(far.add(from).cast())) };
+        let column = mean::<NEARER>(a, b);
+        let [low, high] = tables.map(|(lanes, weights)| {
+            let inputs = _mm256_shuffle_epi8(column, lanes);
+            _mm256_mulhrs_epi16(_mm256_maddubs_epi16(inputs, weights), round)
+        });
+        // Each lane holds 12 outputs and four bytes that nobody reads.
+        let bytes = _mm256_packus_epi16(low, high);
+        (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes))
+    };
+    let (mut x, mut from) = (0, 0);
+    while x + BLOCK_3_4 + 4 <= len {
+        prefetch(near, from, ahead);
+        let (first, second) = column(from);
+        // SAFETY: `x + 28 <= len`; what is beyond the 24 outputs is written over by the next block.
         unsafe {
-            let from = at / 3 * 4;
-            let a = _mm256_loadu_si256(near.add(from).cast());
-            let b = _mm256_loadu_si256(far.add(from).cast());
-            let column = mean::<NEARER>(a, b);
-            let [low, high] = tables.map(|(lanes, weights)| {
-                let inputs = _mm256_shuffle_epi8(column, lanes);
-                _mm256_mulhrs_epi16(_mm256_maddubs_epi16(inputs, weights), round)
-            });
-            let bytes = _mm256_packus_epi16(low, high);
-            // The last four bytes of each lane are written over by what follows.
-            _mm_storeu_si128(out.add(at).cast(), _mm256_castsi256_si128(bytes));
-            let second = _mm256_extracti128_si256::<1>(bytes);
-            if at + 28 <= len {
-                _mm_storeu_si128(out.add(at + 12).cast(), second);
-            } else {
-                _mm_storel_epi64(out.add(at + 12).cast(), second);
-                _mm_storeu_si32(out.add(at + 20).cast(), _mm_bsrli_si128::<8>(second));
-            }
+            _mm_storeu_si128(out.add(x).cast(), first);
+            _mm_storeu_si128(out.add(x + 12).cast(), second);
         }
         x += BLOCK_3_4;
+        from += VECTOR;
+    }
+    // 24 or 27 outputs are left. The last block ends with the row and may overlap the one before.
+    let last = len - BLOCK_3_4;
+    for x in if x < last { [Some(x), Some(last)] } else { [None, Some(last)] }.into_iter().flatten() {
+        let (first, second) = column(x / 3 * 4);
+        // SAFETY: `x + 24 <= len`.
+        unsafe {
+            _mm_storeu_si128(out.add(x).cast(), first);
+            _mm_storel_epi64(out.add(x + 12).cast(), second);
+            _mm_storeu_si32(out.add(x + 20).cast(), _mm_bsrli_si128::<8>(second));
+        }
     }
 }
 
@@ -627,8 +636,8 @@ unsafe fn halve_avx2(
     let by = _mm256_set1_epi16(i16::from_le_bytes(weights));
     let mut x = 0;
     while x < len {
-        prefetch(above, x, ahead);
-        prefetch(above, x + VECTOR / 2, ahead);
+        prefetch(above, 2 * x, ahead);
+        prefetch(above, 2 * x + VECTOR, ahead);
         let at = x.min(len - VECTOR);
         // SAFETY: `at + 32 <= len`, twice that in the rows.
         unsafe {
