@@ -1,0 +1,251 @@
+//! Copied recordings: the same samples, in their places.
+
+mod support;
+
+use std::fs;
+
+use recorder_merge::{
+    AuxUse, Blanks, CopyMode, FrameRate, MergeError, MergeMode, MergeOptions, Method, Reason, SectionGaps,
+};
+use recorder_testkit::ffmpeg::{self, Verdict};
+use recorder_testkit::media::media_file;
+use recorder_types::RoomTime;
+use support::{ALICE, Movie, Recording, aac, annex_b, merge, pictures, real, silence};
+
+const NAME: &str = "YWxpY2U._20231114221320000_av.mp4";
+
+fn options(change: impl FnOnce(&mut MergeOptions)) -> MergeOptions {
+    let mut options = MergeOptions::default();
+    change(&mut options);
+    options
+}
+
+fn clean(movie: &Movie) {
+    assert!(movie.is_faststart());
+    if let Some(verdict) = ffmpeg::strict_decode(&movie.path) {
+        assert_eq!(verdict, Verdict::Clean, "{}", movie.path.display());
+    }
+}
+
+#[test]
+fn real_media_comes_through_sample_by_sample() {
+    let (Some(video), Some(audio)) =
+        (media_file("mp4/count-video.mp4"), media_file("mp4/count-english-audio.mp4"))
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (config, _, pictures) = real(&video, true);
+    let mut recording = Recording::new(folder.path(), "", ALICE, "main_video", config);
+    recording.push(&pictures, RoomTime::ZERO);
+    recording.finish();
+    let (config, scale, frames) = real(&audio, false);
+    let mut recording = Recording::new(folder.path(), "", ALICE, "main_audio", config);
+    recording.push(&frames, RoomTime::ZERO);
+    recording.finish();
+
+    let (plan, reports) = merge(folder.path(), &MergeOptions::default());
+    let merged = reports[0].result.as_ref().unwrap();
+    assert_eq!((&merged.video, &merged.audio), (&Some(Method::Copy), &Some(Method::Copy)));
+    let movie = Movie::open(folder.path(), &plan.users[0].outputs[0].name);
+    clean(&movie);
+    let first = frames.iter().position(|frame| frame.pts.ticks() >= 0).unwrap_or(0);
+    let sound = movie.of(false);
+    assert!(sound.iter().map(|(_, data)| data).eq(frames.iter().map(|frame| &frame.data)), "sound");
+    assert_eq!(movie.of(true).len(), pictures.len());
+    // Sound and pictures are apart by what they were apart: both lie on one clock.
+    let seconds = |sample: &recorder_types::Sample| sample.pts.to_room_time().unwrap().nanos();
+    let apart = seconds(&frames[first]) - seconds(&pictures[0]);
+    #[allow(clippy::cast_precision_loss)]
+    let apart = apart as f64 / 1e9;
+    let got = sound[first].0 - movie.of(true)[0].0;
+    assert!((got - apart).abs() < 0.001, "{got} for {apart}, at {scale}");
+    if let (Some(before), Some(after)) = (ffmpeg::decode_i420(&video), ffmpeg::decode_i420(&movie.path)) {
+        assert!(before == after, "decoded pictures differ");
+    }
+}
+
+#[test]
+fn gaps_hold_the_picture_and_silence() {
+    for rate in [48_000, 44_100, 16_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, aac_config) = aac(rate, 2);
+        let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
+        let mut audio = Recording::new(folder.path(), "", ALICE, "main_audio", config);
+        for at in [0, 17_503] {
+            let at = RoomTime::from_millis(at);
+            video.push(&pictures(320, 180, 4), at);
+            audio.push(&silence(aac_config, 4), at);
+            video.segmenter.discontinuity();
+            audio.segmenter.discontinuity();
+        }
+        video.finish();
+        audio.finish();
+        let (_, reports) = merge(folder.path(), &MergeOptions::default());
+        assert_eq!(reports[0].result.as_ref().unwrap().video, Some(Method::Copy));
+        let movie = Movie::open(folder.path(), NAME);
+        clean(&movie);
+        let (seen, heard) = (movie.of(true), movie.of(false));
+        assert_eq!(seen.len(), 120);
+        assert!((seen[60].0 - 17.503).abs() < 0.002, "{}", seen[60].0);
+        // Frames lie end to end over the gap, and those after it are where they belong.
+        let frame = 1024.0 / f64::from(rate);
+        let longest = heard.windows(2).map(|pair| pair[1].0 - pair[0].0).fold(0.0, f64::max);
+        assert!(longest < frame + 0.65 * frame, "{rate}: {longest}");
+        let after = heard.iter().map(|(at, _)| (at - 17.503).abs()).fold(f64::MAX, f64::min);
+        assert!(after <= 0.006, "{rate}: {after}");
+        // For players that lay frames end to end.
+        let end = heard.len() as f64 * frame;
+        assert!((end - heard.last().unwrap().0 - frame).abs() <= 0.65 * frame, "{rate}: {end}");
+    }
+}
+
+#[test]
+fn an_hour_stays_in_step() {
+    for rate in [48_000, 44_100] {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, aac_config) = aac(rate, 1);
+        let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
+        let mut audio = Recording::new(folder.path(), "", ALICE, "main_audio", config);
+        video.push(&pictures(64, 64, 3600), RoomTime::ZERO);
+        audio.push(&silence(aac_config, 3600), RoomTime::ZERO);
+        video.finish();
+        audio.finish();
+        let _ = merge(folder.path(), &MergeOptions::default());
+        let movie = Movie::open(folder.path(), NAME);
+        let (seen, heard) = (movie.of(true), movie.of(false));
+        assert_eq!((seen.len(), heard.len()), (54_000, 3600 * usize::try_from(rate).unwrap() / 1024));
+        for (number, (at, _)) in heard.iter().enumerate() {
+            let want = number as f64 * 1024.0 / f64::from(rate);
+            assert!((at - want).abs() < 0.001, "{rate}: frame {number} at {at} for {want}");
+        }
+        assert!((seen[53_999].0 - 53_999.0 / 15.0).abs() < 0.001);
+    }
+}
+
+#[test]
+fn sections_are_files_or_parts_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
+    for at in [0, 26_000] {
+        video.push(&pictures(320, 180, 10), RoomTime::from_millis(at));
+        video.segmenter.discontinuity();
+    }
+    video.finish();
+    let lengths = |options: &MergeOptions| -> Vec<i64> {
+        let (_, reports) = merge(folder.path(), options);
+        let merged = reports.iter().map(|report| report.result.as_ref().unwrap());
+        merged.map(|merged| (merged.duration_nanos + 500_000) / 1_000_000).collect()
+    };
+    assert_eq!(lengths(&MergeOptions::default()), [10_000, 10_000]);
+    assert_eq!(lengths(&options(|options| options.mode = MergeMode::Users)), [36_000]);
+    let saving = options(|options| {
+        options.mode = MergeMode::Users;
+        options.section_gaps = SectionGaps::Remove;
+    });
+    assert_eq!(lengths(&saving), [20_000]);
+    clean(&Movie::open(folder.path(), NAME));
+}
+
+#[test]
+fn a_recovered_run_goes_on_in_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for (prefix, at) in [("", 0), ("ha1_", 6_000), ("ha2_", 12_000)] {
+        let mut video = Recording::new(folder.path(), prefix, ALICE, "main_video", annex_b());
+        video.push(&pictures(320, 180, 5), RoomTime::from_millis(at));
+        video.finish();
+    }
+    let (plan, reports) = merge(folder.path(), &MergeOptions::default());
+    assert_eq!((plan.users.len(), reports.len()), (1, 1));
+    let movie = Movie::open(folder.path(), NAME);
+    clean(&movie);
+    let seen = movie.of(true);
+    assert_eq!(seen.len(), 225);
+    assert!((seen[75].0 - 6.0).abs() < 0.001 && (seen[150].0 - 12.0).abs() < 0.001);
+}
+
+#[test]
+fn sound_alone_is_an_m4a() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, aac_config) = aac(48_000, 1);
+    let mut audio = Recording::new(folder.path(), "", ALICE, "main_audio", config);
+    audio.push(&silence(aac_config, 12), RoomTime::ZERO);
+    audio.finish();
+    let (_, reports) = merge(folder.path(), &MergeOptions::default());
+    assert_eq!(reports[0].output, "YWxpY2U._20231114221320000.m4a");
+    clean(&Movie::open(folder.path(), &reports[0].output));
+}
+
+#[test]
+fn what_is_missing_empty_or_damaged_is_told_and_the_rest_is_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    for user in [ALICE, "Ym9i"] {
+        let mut video = Recording::new(folder.path(), "", user, "main_video", annex_b());
+        video.push(&pictures(320, 180, 50), RoomTime::ZERO);
+        video.finish();
+    }
+    let mut segments: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|ending| ending == "ts"));
+    segments.retain(|path| path.to_string_lossy().contains(ALICE));
+    segments.sort();
+    assert_eq!(segments.len(), 5);
+    fs::remove_file(&segments[1]).unwrap();
+    fs::write(&segments[2], b"").unwrap();
+    fs::write(&segments[3], vec![0x55; 188 * 20]).unwrap();
+    let (plan, reports) = merge(folder.path(), &MergeOptions::default());
+    assert_eq!(plan.skipped.len(), 2, "{:?}", plan.skipped);
+    let damaged: Vec<_> = reports.iter().flat_map(|report| &report.skipped).collect();
+    assert!(damaged.len() == 1 && segments[3].ends_with(&damaged[0].name) && damaged[0].reason.is_damage());
+    let outputs: Vec<_> =
+        reports.iter().map(|report| (report.output.as_str(), report.result.is_ok())).collect();
+    assert!(outputs.iter().all(|(_, good)| *good), "{reports:?}");
+    for (name, _) in outputs {
+        clean(&Movie::open(folder.path(), name));
+    }
+    // Nothing is left to merge: an error, and no file.
+    fs::write(&segments[0], b"none").unwrap();
+    fs::write(&segments[4], b"none").unwrap();
+    fs::remove_dir_all(folder.path().join("merged")).unwrap();
+    let (_, reports) = merge(folder.path(), &MergeOptions::default());
+    for report in reports {
+        assert_eq!(report.user == ALICE, matches!(report.result, Err(MergeError::Empty)), "{report:?}");
+        assert_eq!(folder.path().join("merged").join(&report.output).exists(), report.user != ALICE);
+    }
+}
+
+#[test]
+fn what_asks_for_new_pictures_is_an_error_where_only_copies_are_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
+    video.push(&pictures(320, 180, 4), RoomTime::ZERO);
+    video.push(&pictures(180, 320, 4), RoomTime::from_secs(10));
+    video.finish();
+    let mut aux = Recording::new(folder.path(), "", "Ym9i", "aux_video", annex_b());
+    aux.push(&pictures(320, 180, 4), RoomTime::ZERO);
+    aux.finish();
+    let always = |change: fn(&mut MergeOptions)| {
+        options(|options| {
+            options.copy = CopyMode::Always;
+            change(options);
+        })
+    };
+    let plain = always(|_| {});
+    let aux = always(|options| options.aux = AuxUse::AuxOnly);
+    for (change, user, want) in [
+        (plain.clone(), ALICE, Some(Reason::SizesDiffer)),
+        (always(|options| options.frame_rate = FrameRate::clamped(25).ok()), ALICE, Some(Reason::FrameRate)),
+        (always(|options| options.blanks = Blanks::Black), ALICE, Some(Reason::Blanks)),
+        (plain.with_size(640, 360).unwrap(), ALICE, Some(Reason::Size)),
+        (aux.clone(), "Ym9i", None),
+        (aux.with_size(320, 180).unwrap(), "Ym9i", None),
+    ] {
+        let (_, reports) = merge(folder.path(), &change);
+        let report = reports.iter().find(|report| report.user == user).unwrap();
+        match (&report.result, want) {
+            (Err(MergeError::NotCopyable(reason)), Some(want)) => assert_eq!(*reason, want),
+            (Ok(merged), None) => assert_eq!(merged.video, Some(Method::Copy)),
+            (result, want) => panic!("{result:?} for {want:?}"),
+        }
+    }
+}
