@@ -135,7 +135,7 @@ impl Feed for CopyAudio {
     }
 
     fn finish(self: Box<Self>) -> Result<Media, MergeError> {
-        Ok(Media::Copied(ScriptReader::new(self.script, MediaKind::Audio, self.silence)))
+        Ok(Media::Copied(Box::new(ScriptReader::new(self.script, MediaKind::Audio, self.silence))))
     }
 }
 

@@ -167,6 +167,6 @@ impl Feed for CopyVideo {
     }
 
     fn finish(self: Box<Self>) -> Result<Media, MergeError> {
-        Ok(Media::Copied(ScriptReader::new(self.script, MediaKind::Video, Bytes::new())))
+        Ok(Media::Copied(Box::new(ScriptReader::new(self.script, MediaKind::Video, Bytes::new()))))
     }
 }

@@ -32,7 +32,7 @@ pub(crate) trait Feed {
 /// The bytes of a track's samples.
 pub(crate) enum Media {
     /// In the segments.
-    Copied(ScriptReader),
+    Copied(Box<ScriptReader>),
     /// In a temporary file, at whose begin it stands.
     Spooled(File),
 }

@@ -1,4 +1,5 @@
 //! Copied recordings: the same samples, in their places.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

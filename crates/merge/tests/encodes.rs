@@ -1,4 +1,5 @@
 //! Recordings that are encoded anew.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

@@ -145,7 +145,9 @@ impl<'a> Iterator for Units<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         match self.framing {
             NalFraming::AnnexB => self.next_annex_b(),
-            NalFraming::LengthPrefixed { length_bytes } => self.next_length_prefixed(usize::from(length_bytes)),
+            NalFraming::LengthPrefixed { length_bytes } => {
+                self.next_length_prefixed(usize::from(length_bytes))
+            }
         }
     }
 }
@@ -289,8 +291,8 @@ mod tests {
     fn a_real_sps_gives_its_size() {
         // 640x480 High, two reorder frames, 30 fps: what x264 writes.
         let sps = [
-            0x67, 0x64, 0x00, 0x1e, 0xac, 0xd9, 0x40, 0xa0, 0x3d, 0xa1, 0x00, 0x00, 0x03, 0x00, 0x01, 0x00, 0x00,
-            0x03, 0x00, 0x3c, 0x0f, 0x16, 0x2d, 0x96,
+            0x67, 0x64, 0x00, 0x1e, 0xac, 0xd9, 0x40, 0xa0, 0x3d, 0xa1, 0x00, 0x00, 0x03, 0x00, 0x01, 0x00,
+            0x00, 0x03, 0x00, 0x3c, 0x0f, 0x16, 0x2d, 0x96,
         ];
         let info = SpsInfo::parse(&sps).unwrap();
         assert_eq!(info.size, Size::new(640, 480).unwrap());

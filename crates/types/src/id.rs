@@ -255,7 +255,9 @@ impl FromStr for ObjectName {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.' | b'_');
         match s.bytes().position(|b| !allowed(b)) {
             Some(at) => Err(InvalidObjectName::Byte { at }),
-            None if !(1..=Self::MAX_BYTES).contains(&s.len()) => Err(InvalidObjectName::Length { len: s.len() }),
+            None if !(1..=Self::MAX_BYTES).contains(&s.len()) => {
+                Err(InvalidObjectName::Length { len: s.len() })
+            }
             None if s.starts_with('.') => Err(InvalidObjectName::LeadingDot),
             None => Ok(Self(s.into())),
         }

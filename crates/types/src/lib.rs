@@ -26,8 +26,8 @@ mod sample;
 mod time;
 
 pub use id::{
-    InvalidObjectName, InvalidRoomId, InvalidTaskId, InvalidText, InvalidUserId, MediaId, MediaKind, ObjectName, RoomId,
-    SdkAppId, TaskId, UserId,
+    InvalidObjectName, InvalidRoomId, InvalidTaskId, InvalidText, InvalidUserId, MediaId, MediaKind,
+    ObjectName, RoomId, SdkAppId, TaskId, UserId,
 };
 pub use sample::{AacConfig, H264Config, NalFraming, OpusConfig, Sample, Size, TrackConfig};
 pub use time::{RoomTime, Timescale, Timestamp, UnixMillis};

@@ -41,8 +41,8 @@ pub(crate) enum Next {
 impl Session {
     /// Opens the file of `participant`.
     pub(crate) fn open(participant: &Participant) -> Result<Self, InputError> {
-        let mut options = OpenOptions::default();
-        options.fps = participant.fps.and_then(|(frames, seconds)| FrameRate::new(frames, seconds));
+        let fps = participant.fps.and_then(|(frames, seconds)| FrameRate::new(frames, seconds));
+        let options = OpenOptions { fps };
         let source = MediaSource::open(&participant.file, &options)?.into();
         let mut session = Self {
             user: participant.user.clone(),

@@ -520,9 +520,10 @@ impl TaskCore {
         kind: MediaKind,
         sample: &Sample,
     ) -> Result<(), EventError> {
-        let Some(track) = self.tracks.get_mut(user).and_then(|tracks| {
-            tracks.iter_mut().find(|track| track.media() == media && track.kind() == kind)
-        }) else {
+        let find = |tracks: &mut Vec<Track>| {
+            tracks.iter().position(|track| track.media() == media && track.kind() == kind)
+        };
+        let Some(at) = self.tracks.get_mut(user).and_then(find) else {
             return self.unknown(EventError::NotPublished);
         };
         let substream_audio = media == MediaId::Aux && kind == MediaKind::Audio;
@@ -538,20 +539,22 @@ impl TaskCore {
             self.refused.unwanted += 1;
             return Ok(());
         }
-        let id = match track.set() {
+        let tracks = self.tracks.get_mut(user).expect("found above");
+        let id = match tracks[at].set() {
             Some(id) => id,
-            None => {
-                let id =
-                    FileSet::find_or_create(&mut self.sets, &self.options, &self.names, user, media, kind)?;
-                track.attach(id);
-                id
-            }
+            None => FileSet::find_or_create(&mut self.sets, &self.options, &self.names, user, media, kind)?,
         };
         let set =
             self.sets.get_mut(id.index()).expect("a set id is made with its set and sets are never removed");
-        if let Some(stream) = track.unannounced_stream() {
-            set.attach(stream, now);
+        if tracks[at].set().is_none() {
+            // With everything that goes into the same set: a stream that is announced later cuts the segment.
+            for track in tracks.iter_mut().filter(|track| track.set().is_none()) {
+                if set.takes(track.media(), track.kind()) && self.room.records(user, track.kind()) {
+                    set.attach(track.attach(id), now);
+                }
+            }
         }
+        let track = &mut tracks[at];
         track.push(now.room, sample);
         while let Some(out) = track.poll() {
             if matches!(out, TrackSample::Jumped) {

@@ -141,6 +141,16 @@ impl FileSet {
         self.media
     }
 
+    /// Whether a track of its user goes into it.
+    pub(super) fn takes(&self, media: MediaId, kind: MediaKind) -> bool {
+        self.media == media
+            && match self.stream_type {
+                StreamType::Audio => kind == MediaKind::Audio,
+                StreamType::Video => kind == MediaKind::Video,
+                StreamType::AudioVideo => true,
+            }
+    }
+
     /// Whether it has media for a file of `kind`.
     pub(super) fn goes_into(&self, kind: FileKind) -> bool {
         self.segments > 0

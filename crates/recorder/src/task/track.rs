@@ -17,7 +17,7 @@ pub(super) struct Track {
     clock: TrackClock,
     pipeline: Pipeline,
     set: Option<SetId>,
-    announced: bool,
+    has_media: bool,
     ready: VecDeque<TrackSample>,
     unplaceable: u64,
 }
@@ -64,7 +64,7 @@ impl Track {
             pipeline: Pipeline::new(&config)?,
             config,
             set: None,
-            announced: false,
+            has_media: false,
             ready: VecDeque::new(),
             unplaceable: 0,
         })
@@ -85,27 +85,21 @@ impl Track {
         self.set
     }
 
-    pub(super) fn attach(&mut self, set: SetId) {
+    /// Puts the track into a file set; gives its description for it.
+    pub(super) fn attach(&mut self, set: SetId) -> Stream {
         self.set = Some(set);
-    }
-
-    /// Whether any of it went into a file set.
-    pub(super) const fn has_media(&self) -> bool {
-        self.announced
-    }
-
-    /// The stream's description, once after each start.
-    pub(super) fn unannounced_stream(&mut self) -> Option<Stream> {
-        if std::mem::replace(&mut self.announced, true) {
-            return None;
-        }
-        Some(match (&self.config, &self.pipeline) {
+        match (&self.config, &self.pipeline) {
             (TrackConfig::H264(h264), _) => Stream::Video(h264.clone()),
             #[cfg(feature = "opus")]
             (_, Pipeline::Opus(transcoder)) => Stream::Audio(transcoder.config()),
             (TrackConfig::Aac(aac), _) => Stream::Audio(*aac),
-            _ => return None,
-        })
+            _ => unreachable!("a pipeline is made only for these configurations"),
+        }
+    }
+
+    /// Whether any of it went into a file set.
+    pub(super) const fn has_media(&self) -> bool {
+        self.has_media
     }
 
     /// Leaves this track as if it had just been published, and gives what it was.
@@ -117,7 +111,7 @@ impl Track {
             clock: TrackClock::new(self.origin),
             pipeline: Pipeline::new(&self.config).expect("the same configuration was accepted before"),
             set: None,
-            announced: false,
+            has_media: false,
             ready: VecDeque::new(),
             unplaceable: self.unplaceable,
         };
@@ -126,6 +120,7 @@ impl Track {
 
     /// Takes one access unit that arrived at `now`.
     pub(super) fn push(&mut self, now: RoomTime, sample: &Sample) {
+        self.has_media = true;
         let Some(placed) = self.clock.place(now, sample) else {
             self.unplaceable += 1;
             tracing::debug!(lost = self.unplaceable, "sample with an impossible time dropped");
