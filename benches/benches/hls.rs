@@ -50,10 +50,8 @@ impl Media {
     /// Five minutes of 25 pictures a second with 20 kB each, a key frame every two seconds.
     fn built() -> Self {
         let pictures = Pictures::new(Size::new(1920, 1080).unwrap()).unwrap();
-        let config = H264Config {
-            framing: NalFraming::AnnexB,
-            parameter_sets: pictures.parameter_sets().to_vec(),
-        };
+        let config =
+            H264Config { framing: NalFraming::AnnexB, parameter_sets: pictures.parameter_sets().to_vec() };
         let units = (0..7500i64).map(|n| {
             let kind = if n % 50 == 0 { OpaqueKind::Idr } else { OpaqueKind::Other };
             let at = RoomTime::from_millis(n * 40);
