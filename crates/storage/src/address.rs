@@ -60,6 +60,10 @@ pub(crate) fn redacted(url: &Url) -> Box<str> {
     redact_text(url.as_str()).into()
 }
 
+/// What the client says of a configuration can hold the value that it does not take.
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+const UNUSABLE: &str = "a setting of the address or the environment is missing, or cannot be used";
+
 fn invalid(text: &str, reason: &str) -> StorageError {
     let url = redact_text(text).escape_debug().collect::<String>();
     StorageError::InvalidUrl { url: url.into(), reason: redact_text(reason).into() }
@@ -111,7 +115,7 @@ fn open_s3(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, S
         builder = builder.with_config(config, value);
     }
     let builder = builder.with_retry(retry(options)).with_client_options(client(url, options));
-    Ok(Arc::new(builder.build().map_err(|error| invalid(url.as_str(), &error.to_string()))?))
+    Ok(Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?))
 }
 
 #[cfg(feature = "azure")]
@@ -123,7 +127,7 @@ fn open_azure(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>
         builder = builder.with_config(config, value);
     }
     let builder = builder.with_retry(retry(options)).with_client_options(client(url, options));
-    Ok(Arc::new(builder.build().map_err(|error| invalid(url.as_str(), &error.to_string()))?))
+    Ok(Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?))
 }
 
 #[cfg(feature = "gcp")]
@@ -135,7 +139,7 @@ fn open_gcs(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, 
         builder = builder.with_config(config, value);
     }
     let builder = builder.with_retry(retry(options)).with_client_options(client(url, options));
-    Ok(Arc::new(builder.build().map_err(|error| invalid(url.as_str(), &error.to_string()))?))
+    Ok(Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?))
 }
 
 #[cfg(any(feature = "azure", feature = "gcp"))]

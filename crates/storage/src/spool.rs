@@ -124,7 +124,6 @@ pub(crate) struct Place {
 
 #[derive(Debug)]
 struct Body {
-    file: File,
     len: u64,
     broken: bool,
 }
@@ -256,14 +255,19 @@ impl Spool {
     pub fn append_playlist(&mut self, name: &ObjectName, text: &str) -> Result<(), SpoolError> {
         let path = self.place.body_path(name);
         if !self.bodies.contains_key(name) {
-            let file = self.place.create(name, &path)?;
-            self.bodies.insert(name.clone(), Body { file, len: 0, broken: false });
+            self.place.create(name, &path)?;
+            self.bodies.insert(name.clone(), Body { len: 0, broken: false });
         }
         let body = self.bodies.get_mut(name).expect("inserted above");
         if body.broken {
             return Err(SpoolError::Broken { name: name.clone() });
         }
-        let written = self.place.write(&mut body.file, &path, text.as_bytes());
+        // Opened each time: a day of recording has more playlists than a process may have files open.
+        let written = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(|source| disk(&path, source))
+            .and_then(|mut file| self.place.write(&mut file, &path, text.as_bytes()));
         body.broken = matches!(written, Err(SpoolError::Disk { .. }));
         body.len += written?;
         Ok(())

@@ -58,7 +58,7 @@ impl Recorder {
             Uploader::spawn(options.bucket.clone(), directory.clone(), &spool, options.uploader.clone());
         let (events, inbox) = mpsc::channel(QUEUED_EVENTS);
         let (outcome, ended) = watch::channel(None);
-        let queue_bytes = options.queue_bytes;
+        let queue_bytes = options.queue_bytes.min(Semaphore::MAX_PERMITS);
         let span = tracing::info_span!("recording", task_id = %options.task.task);
         let driver = Driver::new(core, clock, (spool, directory), uploader, outcome, &options);
         let room = Arc::new(Semaphore::new(queue_bytes));

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use recorder_callback::{LeaveCode, Mp4Status, Mp4Stop, Payload, StartStatus, UploadError, UploadStatus};
 use recorder_naming::{NameError, ObjectDir, TaskNames};
@@ -225,7 +225,8 @@ pub struct TaskCore {
     options: TaskOptions,
     names: TaskNames,
     room: Room,
-    tracks: HashMap<UserId, Vec<Track>>,
+    /// In order of names, so that the same inputs give the same actions.
+    tracks: BTreeMap<UserId, Vec<Track>>,
     sets: Vec<FileSet>,
     actions: VecDeque<Action>,
     /// Since when nobody has been in the room.
@@ -266,7 +267,7 @@ impl TaskCore {
             options,
             names,
             room,
-            tracks: HashMap::new(),
+            tracks: BTreeMap::new(),
             sets: Vec::new(),
             actions: VecDeque::new(),
             empty_since: Some(now.room),
@@ -571,8 +572,7 @@ impl TaskCore {
         if self.phase != Phase::Recording {
             return;
         }
-        let mut users: Vec<UserId> = self.tracks.keys().cloned().collect();
-        users.sort();
+        let users: Vec<UserId> = self.tracks.keys().cloned().collect();
         for user in users {
             self.end_tracks(now, &user);
         }

@@ -166,7 +166,10 @@ impl FileSet {
             self.jump(now);
         }
         match stream {
-            Stream::Video(video) => self.streams.video = Some(video),
+            Stream::Video(video) => {
+                self.streams.video = Some(video);
+                self.waits_for_key_frame = false;
+            }
             Stream::Audio(audio) => self.streams.audio = Some(audio),
         }
         self.segmenter.set_streams(self.streams.clone());
