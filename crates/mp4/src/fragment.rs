@@ -196,6 +196,15 @@ impl Run {
         self.offset.checked_add(bytes).ok_or(TrackError::Box { kind: BoxKind::new(*b"trun") })
     }
 
+    /// The lowest composition offset if it is negative, else 0.
+    pub(crate) fn least_composition(&self) -> i64 {
+        if self.flags & Self::COMPOSITION == 0 {
+            return 0;
+        }
+        let offsets = self.entries.chunks_exact(self.width()).filter_map(|entry| entry.last_chunk());
+        offsets.map(|offset| i64::from(i32::from_be_bytes(*offset))).min().unwrap_or(0).min(0)
+    }
+
     /// The next sample. `dts` is when the sample before ends.
     fn next(&mut self, dts: i64, sample: u64) -> Option<Result<RawSample, TrackError>> {
         self.left = self.left.checked_sub(1)?;

@@ -3,7 +3,7 @@ use recorder_types::Timestamp;
 
 use crate::boxes::{Header, HeaderError, MAX_HEADER};
 use crate::error::{ReadError, TrackError};
-use crate::fragment::{Defaults, RunQueue, parse_moof};
+use crate::fragment::{Defaults, Run, RunQueue, parse_moof};
 use crate::movie::{Movie, MovieTrack};
 use crate::table::{RawSample, TableCursor};
 use crate::track::{RejectedTrack, SampleRef, TrackId, TrackInfo};
@@ -105,6 +105,8 @@ struct TrackState {
     failed: Option<TrackError>,
     done: bool,
     count: u64,
+    /// What is added to decode times, 0 or less, so that they are not after the presentation.
+    decode_offset: i64,
     /// Bytes that samples may still have: no more in all than the file. A sample counts as one at least, so that
     /// the work is bounded too.
     budget: u64,
@@ -288,6 +290,7 @@ impl Reader {
         self.rejected = movie.rejected;
         for MovieTrack { info, tables, defaults } in movie.tracks {
             self.states.push(TrackState {
+                decode_offset: tables.least_composition(),
                 tables: Some(TableCursor::new(tables)),
                 runs: RunQueue::default(),
                 defaults,
@@ -313,7 +316,12 @@ impl Reader {
                 continue;
             };
             match fragment.runs {
-                Ok(runs) if state.failed.is_none() => state.runs.extend(runs),
+                Ok(runs) if state.failed.is_none() => {
+                    if state.count == 0 && state.is_dry() {
+                        state.decode_offset = runs.iter().map(Run::least_composition).min().unwrap_or(0);
+                    }
+                    state.runs.extend(runs);
+                }
                 // What is queued before it is still good; the error waits its turn.
                 Err(error) if state.failed.is_none() => state.failed = Some(error),
                 _ => {}
@@ -436,6 +444,7 @@ impl TrackState {
             })?;
         let dts = raw.dts.checked_add(info.edit_offset).ok_or(TrackError::Time { sample })?;
         let pts = dts.checked_add(raw.composition).ok_or(TrackError::Time { sample })?;
+        let dts = dts.checked_add(self.decode_offset).ok_or(TrackError::Time { sample })?;
         Ok(SampleRef {
             track,
             entry,

@@ -216,6 +216,12 @@ impl SampleTables {
         self.sizes.count()
     }
 
+    /// The lowest composition offset if it is negative, else 0.
+    pub(crate) fn least_composition(&self) -> i64 {
+        let runs = self.ctts.iter().flat_map(Table::iter).filter(|&[count, _]| count > 0);
+        runs.map(|[_, offset]| i64::from(offset.cast_signed())).min().unwrap_or(0).min(0)
+    }
+
     /// Sample descriptions that runs of `stsc` name, from 1.
     pub(crate) fn descriptions(&self) -> impl Iterator<Item = u32> {
         self.stsc.iter().map(|[_, _, description]| description)
@@ -387,6 +393,21 @@ mod tests {
     fn samples(boxes: &TableBoxes) -> Result<Vec<RawSample>, TrackError> {
         let mut cursor = TableCursor::new(SampleTables::new(boxes)?);
         std::iter::from_fn(|| cursor.next()).take(10).collect()
+    }
+
+    #[test]
+    fn the_lowest_composition_offset_is_that_of_a_sample() {
+        let low = |fields: &[u32]| {
+            SampleTables::new(&TableBoxes { ctts: body(fields), ..good() }).map(|t| t.least_composition())
+        };
+        let minus = |ticks: i32| (-ticks).cast_unsigned();
+        assert_eq!(low(&[2, 1, 5, 2, minus(3)]), Ok(-3));
+        assert_eq!(low(&[2, 1, 5, 2, 7]), Ok(0));
+        assert_eq!(low(&[3, 1, minus(2), 0, minus(9), 2, minus(4)]), Ok(-4));
+        assert_eq!(
+            SampleTables::new(&TableBoxes { ctts: None, ..good() }).map(|t| t.least_composition()),
+            Ok(0)
+        );
     }
 
     #[test]

@@ -158,8 +158,11 @@ pub struct SampleRef {
     pub entry: usize,
     /// When it is shown or heard, with the edit list applied.
     pub pts: Timestamp,
-    /// When it is decoded, moved by the same amount as `pts`; it may be negative, and even after `pts` in files
-    /// with negative composition offsets.
+    /// When it is decoded, moved by the same amount as `pts`; it may be negative.
+    ///
+    /// Where composition offsets are negative, a sample would be shown before it is decoded. There all decode times
+    /// of the track are moved earlier by the largest of those offsets in the `moov` box, or in the track's first
+    /// fragment where `moov` has no samples. Only a later fragment that reaches further leaves `dts` after `pts`.
     pub dts: Timestamp,
     /// Ticks until the next sample is decoded, as the file says.
     pub duration: u32,

@@ -158,6 +158,36 @@ fn fragments_of_every_style_give_the_same_samples() {
     }
 }
 
+/// Pictures that the file shows before it decodes them: the decode times are moved, as FFmpeg does.
+#[test]
+fn negative_composition_offsets_decode_in_time() {
+    let Some(media) = media() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for source in ["mp4/count-video.mp4", "mp4/sample.mp4", "mp4/one-by-one-person-detection.mp4"] {
+        let (_, plain) = read(&media.join(source));
+        for flags in ["negative_cts_offsets", "negative_cts_offsets+frag_keyframe+empty_moov"] {
+            let file = folder.path().join("negative.mp4");
+            let (from, to) = (media.join(source), file.to_str().unwrap());
+            let args =
+                ["-v", "error", "-y", "-i", from.to_str().unwrap(), "-c", "copy", "-movflags", flags, to];
+            if run("ffmpeg", &args).is_none() {
+                return;
+            }
+            let (_, samples) = read(&file);
+            assert_eq!(samples.len(), plain.len(), "{source} {flags}");
+            let mut last = std::collections::HashMap::new();
+            for (number, TrackSample { at, .. }) in samples.iter().enumerate() {
+                assert!(at.pts.ticks() >= at.dts.ticks(), "{source} {flags} sample {number}: {at:?}");
+                let before = last.insert(at.track, at.dts.ticks());
+                assert!(before.is_none_or(|before| before < at.dts.ticks()), "{source} {flags} {at:?}");
+            }
+            if !flags.contains("frag") {
+                assert!(compare_with_ffprobe(&file).is_some(), "ffmpeg without ffprobe");
+            }
+        }
+    }
+}
+
 /// Whether the tracks go on for the same time and at the same pace, to 2 ms: the clocks of the files differ.
 fn nearly_same_times(a: &[TrackSample], b: &[TrackSample]) -> bool {
     let times = |samples: &[TrackSample], track| -> Vec<i64> {

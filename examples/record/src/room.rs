@@ -115,13 +115,16 @@ async fn play(
     bar: &ProgressBar,
 ) -> Result<usize, AnyError> {
     let mut pace = Pace { start, began: realtime.then(Instant::now), latest: RoomTime::ZERO };
-    // What comes next, by time, then by the order of the arguments.
-    let mut queue: BinaryHeap<Reverse<(RoomTime, usize)>> =
-        sessions.iter().enumerate().map(|(index, session)| Reverse((session.join, index))).collect();
+    // What comes next: by time, who joins before who speaks, then by the order of the arguments.
+    let mut queue: BinaryHeap<Reverse<(RoomTime, Turn, usize)>> = sessions
+        .iter()
+        .enumerate()
+        .map(|(index, session)| Reverse((session.join, Turn::Join, index)))
+        .collect();
     let mut joined = vec![false; sessions.len()];
     let mut present: HashMap<UserId, usize> = HashMap::new();
     let mut failed = 0;
-    while let Some(Reverse((at, index))) = queue.pop() {
+    while let Some(Reverse((at, _, index))) = queue.pop() {
         let Some(session) = sessions.get_mut(index) else { continue };
         let now = pace.reach(at).await;
         if !std::mem::replace(&mut joined[index], true) {
@@ -155,7 +158,7 @@ async fn play(
         }
         // A fault is met when the sample is taken.
         let next = session.next_time().ok().flatten().unwrap_or(pace.latest);
-        queue.push(Reverse((next.max(session.join), index)));
+        queue.push(Reverse((next.max(session.join), Turn::Sample, index)));
     }
     for session in sessions {
         for warning in session.take_warnings() {
@@ -164,6 +167,13 @@ async fn play(
     }
     recording.event_at(pace.now(), RoomEvent::Stop { code: LeaveCode::API_STOP }).await?;
     Ok(failed)
+}
+
+/// What a session does at its next time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Join,
+    Sample,
 }
 
 async fn end_session(
