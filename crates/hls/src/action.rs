@@ -131,11 +131,13 @@ pub enum Loss {
     OutOfOrder,
     /// Presentation before decoding, or more than 10 s after it.
     BadPresentationTime,
+    /// It would begin a segment, and more than ten, and one for each second since, have begun already.
+    TooManySegments,
 }
 
 impl Loss {
     /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Empty,
         Self::TooLarge,
         Self::Damaged,
@@ -145,6 +147,7 @@ impl Loss {
         Self::UnknownParameterSet,
         Self::OutOfOrder,
         Self::BadPresentationTime,
+        Self::TooManySegments,
     ];
 
     /// A word for logs and metric labels.
@@ -160,6 +163,7 @@ impl Loss {
             Self::UnknownParameterSet => "unknown_parameter_set",
             Self::OutOfOrder => "out_of_order",
             Self::BadPresentationTime => "bad_presentation_time",
+            Self::TooManySegments => "too_many_segments",
         }
     }
 }

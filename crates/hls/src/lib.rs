@@ -42,6 +42,7 @@
 
 mod action;
 mod audio;
+mod budget;
 mod cut;
 pub mod demux;
 pub mod index;

@@ -4,6 +4,7 @@ use recorder_types::{MediaKind, NalFraming, ObjectName, RoomTime, Timescale, Uni
 
 use crate::action::{AccessUnit, Action, Loss, PushError, Pushed, SegmentInfo, SegmenterStats, Streams};
 use crate::audio::{Frame, Pending, frames, span};
+use crate::budget::Budget;
 use crate::cut::{Chain, SegmentStart};
 use crate::index::IndexBuilder;
 use crate::options::SegmenterOptions;
@@ -46,6 +47,10 @@ const NAMES_LEFT: u64 = 100_000;
 /// A sample whose time does not rise, or leaps by more than an hour, is dropped; when such strays form a timeline of
 /// their own for a second, that is believed, and media goes on there after a discontinuity.
 ///
+/// Ten segments may begin at once, and in the long run one in each second of media: what would begin more of them is
+/// dropped ([`Loss::TooManySegments`]), so that a stream that is interrupted all the time leaves a bounded number of
+/// files.
+///
 /// # Order of streams
 /// Both streams are pushed roughly in order of their decode times; within 150 ms of each other, no clock reference
 /// comes too late for what it belongs to.
@@ -55,6 +60,7 @@ pub struct Segmenter {
     mux: Mux,
     playlist: PlaylistWriter,
     chain: Chain,
+    budget: Budget,
     open: Option<Open>,
     /// The next segment does not follow the one before.
     fresh: bool,
@@ -125,6 +131,7 @@ impl Segmenter {
             mux: Mux::new(options.chunk_bytes),
             playlist: PlaylistWriter::new(name, options.header.clone()),
             chain: Chain::default(),
+            budget: Budget::default(),
             streams: Streams::default(),
             open: None,
             fresh: true,
@@ -204,6 +211,15 @@ impl Segmenter {
         self.interrupt(None);
         self.video.order.reset();
         self.audio.order.reset();
+    }
+
+    /// Says that the stream of `kind` was silent for as long as the time of its next sample tells. Without it, a leap of
+    /// more than an hour is not believed at once.
+    pub fn expect_pause(&mut self, kind: MediaKind) {
+        match kind {
+            MediaKind::Audio => self.audio.order.expect_leap(),
+            MediaKind::Video => self.video.order.expect_leap(),
+        }
     }
 
     /// Closes the open segment, because the track is paused. The playlist stays open; a sample that follows within
@@ -306,6 +322,10 @@ impl Segmenter {
             self.activate(sps, dts);
         }
         self.cut_before_picture(dts, slice);
+        if !self.may_open(dts) {
+            self.video.waits_for_key = true;
+            return Err(Loss::TooManySegments);
+        }
         self.write_picture(&picture, pts, dts, slice);
         Ok(Pushed::Written)
     }
@@ -421,14 +441,14 @@ impl Segmenter {
             }
             let lasts = frame.config;
             self.audio.order.advance(at);
-            self.take_frame(frame, at);
+            self.take_frame(frame, at)?;
             count += 1;
             at = run.saturating_add(span(lasts, count));
         }
         Ok(())
     }
 
-    fn take_frame(&mut self, frame: Frame, at: RoomTime) {
+    fn take_frame(&mut self, frame: Frame, at: RoomTime) -> Result<(), Loss> {
         if self.audio.config.is_some_and(|config| config != frame.config) && !self.fresh {
             self.interrupt(Some(at));
         }
@@ -442,6 +462,9 @@ impl Segmenter {
                 self.force_cut(at);
             }
         }
+        if !self.may_open(at) {
+            return Err(Loss::TooManySegments);
+        }
         self.open_at(at, at);
         if !self.audio.pending.takes(&frame, at) {
             self.flush_audio();
@@ -452,6 +475,7 @@ impl Segmenter {
         open.metadata.audio = Some(frame.config);
         self.stats.audio_frames += 1;
         self.audio.pending.add(frame, at);
+        Ok(())
     }
 
     fn flush_audio(&mut self) {
@@ -507,6 +531,11 @@ impl Segmenter {
         self.fresh = true;
         self.video.waits_for_key = true;
         self.video.last = None;
+    }
+
+    /// Whether there is a segment for a sample at `dts`, or one may begin.
+    fn may_open(&mut self, dts: RoomTime) -> bool {
+        self.open.is_some() || self.budget.take(dts)
     }
 
     fn open_at(&mut self, dts: RoomTime, pts: RoomTime) {

@@ -117,7 +117,12 @@ impl Mux {
     }
 
     pub(crate) fn poll(&mut self) -> Option<Action> {
-        self.output.actions.pop_front()
+        let action = self.output.actions.pop_front();
+        if action.is_none() && self.output.chunk.capacity() == 0 {
+            // Between segments nothing is held.
+            self.output.actions = VecDeque::new();
+        }
+        action
     }
 
     pub(crate) fn act(&mut self, action: Action) {
@@ -136,9 +141,11 @@ impl Mux {
         self.write_pmt();
     }
 
-    /// Hands out what is left of the segment; returns its size.
+    /// Hands out what is left of the segment; returns its size. Lets go of the chunk's memory: many recordings that
+    /// are paused hold none.
     pub(crate) fn end_segment(&mut self) -> u64 {
         self.output.flush();
+        self.output.chunk = BytesMut::new();
         self.output.bytes
     }
 

@@ -169,8 +169,11 @@ async fn a_spool_that_breaks_ends_the_recording_and_keeps_the_rest() {
     );
     let found = objects(&bucket).await;
     assert_whole(&found);
-    // Three segments of sound, and of pictures what came up to the moment it failed.
-    assert!((2 + 3 + 3..=2 + 3 + 4).contains(&found.len()), "{:?}", found.keys());
+    // Three segments of sound. The fourth of pictures had begun at 30 s when that of sound failed, one frame later.
+    assert_eq!((outcome.kept, found.len()), (0, 2 + 3 + 4), "{:?}", found.keys());
+    let of = |kind: &str| found.keys().filter(|name| name.ends_with(".ts") && name.contains(kind)).count();
+    assert_eq!((of("main_audio"), of("main_video")), (3, 4));
+    assert_eq!(outcome.status.files[1].stats.pictures, 301);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -88,12 +88,13 @@ fn publish() -> RoomEvent {
     }
 }
 
+/// Close enough together that thousands at once are not 30 s ahead of their time.
 fn sample(n: i64) -> RoomEvent {
     RoomEvent::Sample {
         user: id("alice"),
         media: MediaId::Main,
         kind: MediaKind::Audio,
-        sample: Sample::new(Timestamp::new(n * 1024, Timescale::HZ_48000), silence()),
+        sample: Sample::new(Timestamp::new(n * 100, Timescale::HZ_48000), silence()),
     }
 }
 
@@ -276,4 +277,52 @@ async fn a_hundred_recordings_at_once_do_not_mix() {
         assert_eq!(of_task(n), first, "task {n}");
     }
     assert!(std::fs::read_dir(root.path().join("spool")).unwrap().next().is_none(), "no spool is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_recording_of_the_same_task_id_is_refused_and_the_same_one_is_not() {
+    let run = async |bucket: &Bucket, later: i64, seconds: i64| {
+        let root = tempfile::tempdir().unwrap();
+        let events = Events::new();
+        let start = support::wall(support::WALL).saturating_add_millis(later);
+        let options = told(options(), bucket.clone())
+            .with_clock(recorder::ClockMode::Told { start })
+            .with_on_callback(events.sink());
+        let recording = recorder(root.path()).start(options).unwrap();
+        for (mut now, event) in call(seconds) {
+            now.wall = now.wall.saturating_add_millis(later);
+            recording.event_at(now, event).await.unwrap();
+        }
+        let outcome = tokio::time::timeout(PATIENCE, recording.ended()).await.unwrap().unwrap();
+        let mut errors: Vec<_> = events
+            .all()
+            .into_iter()
+            .filter_map(|event| match event {
+                Payload::UploadError(error) => Some(error.code),
+                _ => None,
+            })
+            .collect();
+        // Told again after each success.
+        errors.dedup();
+        (outcome.kept, errors)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    for bucket in [Bucket::memory(), Bucket::local(directory.path(), BucketOptions::default()).unwrap()] {
+        assert_eq!(run(&bucket, 0, 25).await, (0, vec![]));
+        let first = objects(&bucket).await;
+        // The same once more: nothing to do.
+        assert_eq!(run(&bucket, 0, 25).await, (0, vec![]));
+        assert_eq!(objects(&bucket).await, first);
+        // A day later: its own segments have other names, the playlists stay those of the first.
+        assert_eq!(run(&bucket, 86_400_000, 12).await, (2, vec!["ObjectConflict".to_owned()]));
+        let both = objects(&bucket).await;
+        assert_eq!(both.len(), first.len() + 4);
+        for (name, data) in &first {
+            assert_eq!(both[name], data, "{name}");
+        }
+        // The same start and other media: neither segments nor playlists are replaced.
+        let (kept, errors) = run(&bucket, 0, 12).await;
+        assert!(kept > 0 && errors == ["ObjectConflict"], "{kept} {errors:?}");
+        assert_eq!(objects(&bucket).await, both);
+    }
 }

@@ -230,6 +230,23 @@ impl Bucket {
         }
     }
 
+    /// Stores `data` under `key` in one step, if there is nothing or the same already.
+    ///
+    /// Where a store has no conditional put this looks before it writes: it does not protect against a second writer
+    /// in the same instant.
+    ///
+    /// # Errors
+    /// [`StorageError::Conflict`] where there are other bytes, which stay; see [`StorageError`] for the others. After an
+    /// error the object is whole or missing.
+    pub async fn put_new(&self, key: &ObjectKey, data: Bytes) -> Result<(), StorageError> {
+        let path = key.under(&self.0.prefix)?;
+        #[cfg(feature = "fs")]
+        if let Some(local) = &self.0.local {
+            return local.put_new(key.clone(), data).await;
+        }
+        transfer::put_whole(&self.0.store, &path, key, data, PutMode::Create).await
+    }
+
     /// Stores the file under `key` in one step. A local directory on the same file system takes the file itself, so
     /// that its bytes are not written twice: **after a success `file` may be gone**, and what is left of it is the
     /// caller's to remove. Nobody may write to it any more.

@@ -32,9 +32,9 @@ pub enum StorageError {
         /// The Cargo feature that serves it.
         feature: &'static str,
     },
-    /// An object of this name with other bytes is in the bucket and stays there: somebody else writes to the same
-    /// names.
-    #[error("{key}: the bucket holds an object of this name with other bytes")]
+    /// An object of this name with other bytes is in the bucket and stays there: an earlier recording, or somebody
+    /// else, uses the same names. The caller has to record under another task id or prefix.
+    #[error("{key}: another recording is under this name, use another task id or prefix")]
     Conflict {
         /// The object.
         key: ObjectKey,

@@ -42,6 +42,7 @@
 
 mod address;
 mod bucket;
+mod claim;
 mod disk;
 mod error;
 mod key;

@@ -44,6 +44,11 @@ impl LocalDirectory {
         blocking(key, move |key| place.put_now(key, &data)).await
     }
 
+    pub(crate) async fn put_new(&self, key: ObjectKey, data: Bytes) -> Result<(), StorageError> {
+        let place = self.clone();
+        blocking(key, move |key| place.put_new_now(key, &data)).await
+    }
+
     pub(crate) async fn put_file(
         &self,
         key: ObjectKey,
@@ -83,6 +88,23 @@ impl LocalDirectory {
         let mut temporary = Temporary::create(&directory).map_err(failed)?;
         temporary.file.write_all(data).map_err(failed)?;
         self.finish(temporary, &path, &directory, PutMode::Replace).map_err(failed)
+    }
+
+    fn put_new_now(&self, key: &ObjectKey, data: &[u8]) -> Result<(), StorageError> {
+        let (path, directory) = self.prepare(key)?;
+        let failed = |source| disk(key, source);
+        let mut temporary = Temporary::create(&directory).map_err(failed)?;
+        temporary.file.write_all(data).map_err(failed)?;
+        match self.finish(temporary, &path, &directory, PutMode::Create) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if fs::read(&path).map_err(failed)? != data {
+                    return Err(StorageError::Conflict { key: key.clone() });
+                }
+                // It may have been put there by a process that died before it could sync.
+                self.sync_dir(&directory).map_err(failed)
+            }
+            done => done.map_err(failed),
+        }
     }
 
     fn put_file_now(&self, key: &ObjectKey, file: &Path, mode: PutMode) -> Result<(), StorageError> {

@@ -81,7 +81,7 @@ pub(crate) async fn put_file(
     upload.finish().await.map(drop).map_err(failed)
 }
 
-async fn put_whole(
+pub(crate) async fn put_whole(
     store: &Arc<dyn ObjectStore>,
     path: &Path,
     key: &ObjectKey,

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bucket::{Bucket, PutMode};
+use crate::claim::{self, Claim};
 use crate::error::StorageError;
 use crate::key::ObjectKey;
 use crate::order::{Effort, Job, Order, Outcome};
@@ -113,7 +115,8 @@ impl Finished {
 pub struct UploaderEnded;
 
 /// Brings one task's closed files and playlists into a bucket, in the background and in order: no playlist is put
-/// before every segment handed over for it is stored.
+/// before every segment handed over for it is stored. What another recording has left under one of its names stays
+/// ([`StorageError::Conflict`]); of a run of the same recording it takes over what is there already.
 ///
 /// Handing over never waits for the store, from any thread. What waits is held as names, a few hundred bytes each,
 /// and as files in the spool, whose limit bounds both. Dropped without [`Uploader::finish`], it goes on until
@@ -179,6 +182,7 @@ impl Uploader {
             told_kept: false,
             last_error: None,
             told_code: None,
+            ours: HashSet::new(),
             jobs: 0,
         };
         tokio::spawn(driver.run(inbox));
@@ -254,7 +258,7 @@ struct Target {
 
 struct Done {
     job: DoneJob,
-    result: Result<(), StorageError>,
+    result: Result<Claim, StorageError>,
 }
 
 enum DoneJob {
@@ -275,6 +279,8 @@ struct Driver {
     told_kept: bool,
     last_error: Option<Arc<StorageError>>,
     told_code: Option<String>,
+    /// Playlists of which a version was put: the next ones replace it.
+    ours: HashSet<usize>,
     /// Jobs started so far: seeds the jitter of each.
     jobs: u64,
 }
@@ -363,22 +369,28 @@ impl Driver {
             self.running.push(match job {
                 Job::File { id, payload, effort } => Box::pin(async move {
                     let result = target.put_segment(payload, effort, jitter).await;
-                    Done { job: DoneJob::File { id }, result }
+                    Done { job: DoneJob::File { id }, result: result.map(|()| Claim::Ours) }
                 }),
-                Job::Playlist { list, serial, files, payload, effort } => Box::pin(async move {
-                    let result = target.put_playlist(payload, effort, jitter).await;
-                    Done { job: DoneJob::Playlist { list, serial, files }, result }
-                }),
+                Job::Playlist { list, serial, files, payload, effort } => {
+                    let ours = self.ours.contains(&list);
+                    Box::pin(async move {
+                        let result = target.put_playlist(payload, ours, effort, jitter).await;
+                        Done { job: DoneJob::Playlist { list, serial, files }, result }
+                    })
+                }
             });
         }
     }
 
     fn finish_job(&mut self, done: Done) {
         let outcome = match &done.result {
-            Ok(()) => Outcome::Stored,
+            Ok(_) => Outcome::Stored,
             Err(error) if error.is_retryable() => Outcome::Unreachable,
             Err(_) => Outcome::Refused,
         };
+        if let (DoneJob::Playlist { list, .. }, Ok(Claim::Ours)) = (&done.job, &done.result) {
+            self.ours.insert(*list);
+        }
         if let Err(error) = done.result {
             self.tell_error(&error);
             self.last_error = Some(Arc::new(error));
@@ -462,9 +474,10 @@ impl Target {
     async fn put_playlist(
         &self,
         version: PlaylistVersion,
+        ours: bool,
         effort: Effort,
         mut jitter: Jitter,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Claim, StorageError> {
         let key = self.directory.join(version.name())?;
         let failed = key.clone();
         let text = blocking(&key, move || {
@@ -472,8 +485,13 @@ impl Target {
         })
         .await?;
         loop {
-            match self.bucket.put(&key, text.clone()).await {
-                Ok(()) => return Ok(()),
+            let put = if ours {
+                self.bucket.put(&key, text.clone()).await.map(|()| Claim::Ours)
+            } else {
+                claim::put_playlist(&self.bucket, &key, &text).await
+            };
+            match put {
+                Ok(claim) => return Ok(claim),
                 Err(error) => self.wait(error, effort, &mut jitter).await?,
             }
         }

@@ -35,7 +35,10 @@ pub enum Rule {
     Continuity,
     /// Decode times of a stream rise, across segments too (§6.2.1).
     DecodeOrder,
-    /// `EXT-X-DISCONTINUITY` stands where streams, picture size or time line change, and only there (§4.3.2.3).
+    /// `EXT-X-DISCONTINUITY` stands where streams, picture size, rate or channels of the sound, or the time line
+    /// change (§4.3.2.3: what a tag must or should tell), and only there. A time line changes too where the segment's
+    /// first clock reference says so (`discontinuity_indicator`, H.222.0 §2.4.3.5): a sender's clock was set, and the
+    /// new times follow the old ones by chance.
     Discontinuity,
     /// `EXTINF` is within one frame of the media (§4.3.2.1, §6.2.1).
     Duration,

@@ -12,7 +12,7 @@ use recorder_types::{ObjectName, RoomTime, UnixMillis};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 
-use super::clock::{Clock, ClockMode};
+use super::clock::Clock;
 use super::files::{FileMaker, JobResult, RecordedSet, SegmentRef};
 use super::notify::Notifier;
 use super::options::{KeyFrameSink, RecordingOptions};
@@ -101,7 +101,7 @@ impl Driver {
             on_key_frame: options.on_key_frame.clone(),
             outcome,
             task: options.task.clone(),
-            gather: if options.clock == ClockMode::System { options.gather } else { Duration::ZERO },
+            gather: options.gather,
             sets: Vec::new(),
             failure: None,
             ending: None,

@@ -6,6 +6,9 @@ const FORWARD_STEP: RoomTime = RoomTime::from_secs(5);
 const BACKWARD_STEP: RoomTime = RoomTime::from_secs(1);
 /// How far arrival and media time may disagree over such a step and still both be believed.
 const TOLERANCE: RoomTime = RoomTime::from_secs(3);
+/// How far media may be ahead of its arrival: a server that sends what it had stored gets through, a sender whose
+/// clock runs too fast does not run away.
+const MAX_AHEAD: RoomTime = RoomTime::from_secs(30);
 
 /// Where tick zero of a track lies on the room's time line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,14 +19,16 @@ pub enum TrackOrigin {
     #[default]
     FirstArrival,
     /// Tick zero is at this room time, as known from RTCP sender reports or from a file: tracks that share an
-    /// origin stay exactly in step.
+    /// origin stay exactly in step. One by which the first sample is more than 30 s ahead of its arrival is not
+    /// believed, and counts as [`TrackOrigin::FirstArrival`].
     At(RoomTime),
 }
 
 /// Places the samples of one published track on the room's time line.
 ///
 /// The relation is fixed at the first sample and changes only when the sender's clock jumps: decode time steps
-/// while arrival does not. A wall clock that jumps is never looked at.
+/// while arrival does not. A wall clock that jumps is never looked at. What would lie more than 30 s ahead of its arrival
+/// has no place.
 #[derive(Debug)]
 pub(crate) struct TrackClock {
     origin: TrackOrigin,
@@ -52,6 +57,8 @@ pub(crate) struct Placed {
 pub(crate) enum Anchored {
     /// The relation stands.
     Continued,
+    /// The relation stands, and the sender was silent for longer than a segment bridges.
+    Resumed,
     /// First sample of the track.
     First,
     /// The sender's clock jumped.
@@ -63,15 +70,15 @@ impl TrackClock {
         Self { origin, state: None }
     }
 
-    /// Places `sample`, which arrived at `now`; `None` if its times do not fit in 292 years.
+    /// Places `sample`, which arrived at `now`; `None` if its times do not fit in 292 years, or run ahead.
     pub(crate) fn place(&mut self, now: RoomTime, sample: &Sample) -> Option<Placed> {
         let dts = sample.dts.to_room_time()?;
         sample.pts.to_room_time()?;
         let anchored = match self.state {
             None => {
                 let offset = match self.origin {
-                    TrackOrigin::FirstArrival => now.saturating_sub(dts),
-                    TrackOrigin::At(origin) => origin,
+                    TrackOrigin::At(origin) if !is_ahead(dts.saturating_add(origin), now) => origin,
+                    _ => now.saturating_sub(dts),
                 };
                 self.anchor(now, dts, offset);
                 Anchored::First
@@ -81,10 +88,21 @@ impl TrackClock {
                 let step = at.saturating_sub(state.last_dts);
                 let strain = at.saturating_sub(now).saturating_sub(state.lead);
                 let steps = step > FORWARD_STEP || step < RoomTime::ZERO.saturating_sub(BACKWARD_STEP);
-                if steps && (strain > TOLERANCE || strain < RoomTime::ZERO.saturating_sub(TOLERANCE)) {
-                    let target = now.max(state.last_dts.saturating_add(RoomTime::from_millis(1)));
+                let jumped =
+                    steps && (strain > TOLERANCE || strain < RoomTime::ZERO.saturating_sub(TOLERANCE));
+                let target = if jumped {
+                    now.max(state.last_dts.saturating_add(RoomTime::from_millis(1)))
+                } else {
+                    at
+                };
+                if is_ahead(target, now) {
+                    return None;
+                }
+                if jumped {
                     self.anchor(now, dts, target.saturating_sub(dts));
                     Anchored::Jumped
+                } else if step > FORWARD_STEP {
+                    Anchored::Resumed
                 } else {
                     Anchored::Continued
                 }
@@ -105,6 +123,10 @@ impl TrackClock {
         let at = dts.saturating_add(offset);
         self.state = Some(State { offset, lead: at.saturating_sub(now), last_dts: at });
     }
+}
+
+fn is_ahead(at: RoomTime, now: RoomTime) -> bool {
+    at.saturating_sub(now) > MAX_AHEAD
 }
 
 #[cfg(test)]
@@ -142,12 +164,52 @@ mod tests {
         clock.place(millis(0), &sample(0)).unwrap();
         // An hour of silence: media time and arrival agree.
         let paused = clock.place(millis(3_600_000), &sample(3600 * 90_000)).unwrap();
-        assert_eq!((paused.dts, paused.anchored), (millis(3_600_000), Anchored::Continued));
+        assert_eq!((paused.dts, paused.anchored), (millis(3_600_000), Anchored::Resumed));
         // The sender's clock leaps ten years in 20 ms, then comes back.
         let ahead = clock.place(millis(3_600_020), &sample(315_360_000 * 90_000)).unwrap();
         assert_eq!((ahead.dts, ahead.anchored), (millis(3_600_020), Anchored::Jumped));
         let back = clock.place(millis(3_600_040), &sample(3600 * 90_000 + 3600)).unwrap();
         assert_eq!((back.dts, back.anchored), (millis(3_600_040), Anchored::Jumped));
+    }
+
+    #[test]
+    fn a_clock_that_runs_too_fast_does_not_run_away() {
+        // Steps that are believed each on its own, small ones and those just below what is looked at twice.
+        for step in [25, 100, 1000, 4999] {
+            let mut clock = TrackClock::new(TrackOrigin::FirstArrival);
+            let (mut last, mut placed) = (millis(-1), 0);
+            for n in 0..100_000 {
+                let now = millis(n * 20);
+                let Some(at) = clock.place(now, &sample(n * step * 90)) else { continue };
+                assert!(at.dts > last, "{step} ms at {n}: {at:?} after {last:?}");
+                assert!(at.dts <= now.saturating_add(MAX_AHEAD), "{step} ms at {n}: {at:?}");
+                (last, placed) = (at.dts, placed + 1);
+            }
+            // It goes on being recorded: media for as long as it sends.
+            assert!(last >= millis(100_000 * 20 - 5000), "{step} ms: {last:?}");
+            assert!(placed > 400, "{step} ms: {placed}");
+        }
+    }
+
+    #[test]
+    fn a_burst_of_stored_media_keeps_its_times() {
+        let mut clock = TrackClock::new(TrackOrigin::FirstArrival);
+        for n in 0..=750 {
+            let placed = clock.place(millis(0), &sample(n * 3600)).unwrap();
+            assert_eq!(placed.dts, millis(n * 40));
+        }
+        assert_eq!(clock.place(millis(0), &sample(751 * 3600)), None);
+        let after = clock.place(millis(31_000), &sample(751 * 3600)).unwrap();
+        assert_eq!((after.dts, after.anchored), (millis(751 * 40), Anchored::Continued));
+    }
+
+    #[test]
+    fn an_origin_in_the_future_is_not_believed() {
+        let far = RoomTime::from_secs(100 * 366 * 86_400);
+        for (origin, want) in [(millis(30_500), 30_500), (millis(30_501), 500), (far, 500)] {
+            let mut clock = TrackClock::new(TrackOrigin::At(origin));
+            assert_eq!(clock.place(millis(500), &sample(0)).unwrap().dts, millis(want));
+        }
     }
 
     #[test]

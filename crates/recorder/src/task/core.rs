@@ -215,6 +215,8 @@ pub struct Refused {
     pub unwanted: u64,
     /// Events about somebody who is not in the room, or a stream that is not published.
     pub unknown: u64,
+    /// Samples whose times do not fit in 292 years, or are more than 30 s ahead of their arrival.
+    pub without_time: u64,
 }
 
 /// A single-stream recording task: room events and the time in, actions out. It does no I/O and has no clock.
@@ -490,7 +492,7 @@ impl TaskCore {
             && let Some(set) = self.sets.get_mut(id.index())
         {
             while let Some(sample) = track.flush() {
-                set.push(&sample);
+                set.push(track.kind(), &sample);
             }
             set.detach(track.kind());
             set.drain_into(now.wall, &mut self.actions);
@@ -556,11 +558,13 @@ impl TaskCore {
             }
         }
         let track = &mut tracks[at];
-        track.push(now.room, sample);
+        if !track.push(now.room, sample) {
+            self.refused.without_time += 1;
+        }
         while let Some(out) = track.poll() {
             if matches!(out, TrackSample::Jumped) {
                 set.jump(now);
-            } else if set.push(&out) {
+            } else if set.push(kind, &out) {
                 self.actions.push_back(Action::RequestKeyFrame { user: user.clone(), media });
             }
         }

@@ -195,11 +195,15 @@ impl FileSet {
     }
 
     /// Hands one access unit to the segmenter. Says whether it has just begun to wait for a key frame.
-    pub(super) fn push(&mut self, sample: &TrackSample) -> bool {
+    pub(super) fn push(&mut self, kind: MediaKind, sample: &TrackSample) -> bool {
         let pushed = match sample {
             TrackSample::Video(unit) => self.segmenter.push_video(unit),
             TrackSample::Audio(unit) => self.segmenter.push_audio(unit),
             TrackSample::Jumped => return false,
+            TrackSample::Resumed => {
+                self.segmenter.expect_pause(kind);
+                return false;
+            }
         };
         let waits = match pushed {
             Ok(Pushed::WaitingForKeyFrame) => true,

@@ -19,7 +19,6 @@ pub(super) struct Track {
     set: Option<SetId>,
     has_media: bool,
     ready: VecDeque<TrackSample>,
-    unplaceable: u64,
 }
 
 /// What a track hands to its file set.
@@ -29,6 +28,8 @@ pub(super) enum TrackSample {
     Audio(AccessUnit),
     /// The sender's clock jumped: what follows is a new beginning.
     Jumped,
+    /// The sender was silent for long, by its clock and by arrival.
+    Resumed,
 }
 
 #[derive(Debug)]
@@ -66,7 +67,6 @@ impl Track {
             set: None,
             has_media: false,
             ready: VecDeque::new(),
-            unplaceable: 0,
         })
     }
 
@@ -113,23 +113,30 @@ impl Track {
             set: None,
             has_media: false,
             ready: VecDeque::new(),
-            unplaceable: self.unplaceable,
         };
         std::mem::replace(self, fresh)
     }
 
-    /// Takes one access unit that arrived at `now`.
-    pub(super) fn push(&mut self, now: RoomTime, sample: &Sample) {
+    /// Takes one access unit that arrived at `now`. Says whether it has a place in time.
+    pub(super) fn push(&mut self, now: RoomTime, sample: &Sample) -> bool {
         self.has_media = true;
         let Some(placed) = self.clock.place(now, sample) else {
-            self.unplaceable += 1;
-            tracing::debug!(lost = self.unplaceable, "sample with an impossible time dropped");
-            return;
+            tracing::debug!("sample dropped: its time is impossible, or too far ahead");
+            return false;
         };
         let unit = AccessUnit { pts: placed.pts, dts: placed.dts, data: sample.data.clone() };
-        if placed.anchored == Anchored::Jumped {
-            self.restart_pipeline();
-            self.ready.push_back(TrackSample::Jumped);
+        match placed.anchored {
+            Anchored::Jumped => {
+                self.restart_pipeline();
+                self.ready.push_back(TrackSample::Jumped);
+            }
+            Anchored::Resumed => {
+                // A transcoder would fill the time with silence.
+                self.finish_pipeline();
+                self.restart_pipeline();
+                self.ready.push_back(TrackSample::Resumed);
+            }
+            Anchored::First | Anchored::Continued => {}
         }
         match &mut self.pipeline {
             Pipeline::Video => self.ready.push_back(TrackSample::Video(unit)),
@@ -144,6 +151,7 @@ impl Track {
                 self.take_transcoded();
             }
         }
+        true
     }
 
     /// The next unit for the file set, oldest first.

@@ -43,7 +43,7 @@ pub enum Storage {
 /// What came out.
 #[derive(Default)]
 pub struct Output {
-    /// Callback bodies and key frame requests, a line each, in order.
+    /// Callback bodies, what is done with files, and key frame requests, a line each, in order.
     pub log: String,
     pub payloads: Vec<(u64, Payload)>,
     pub key_frames: Vec<(UserId, MediaId)>,
@@ -238,6 +238,7 @@ impl Output {
                 assert!(self.names.insert(name.to_string()), "{name} twice");
                 let before = self.open.insert(set.index(), (name.to_string(), Vec::new()));
                 assert!(before.is_none(), "{name} opened beside {before:?}");
+                writeln!(self.log, "open {name}").unwrap();
             }
             Action::SegmentData { set, data } => {
                 assert!(!data.is_empty() && data.len().is_multiple_of(188), "{} bytes", data.len());
@@ -248,6 +249,7 @@ impl Output {
                 let stem = playlist.as_str().strip_suffix(".m3u8").unwrap();
                 assert!(name.starts_with(stem), "{name} in {playlist}");
                 self.of_set.entry(set.index()).or_default().push(name.clone());
+                writeln!(self.log, "close {name}, {} bytes", data.len()).unwrap();
                 self.segments.insert(name, data);
             }
             Action::Playlist { set, update } => {
@@ -259,6 +261,8 @@ impl Output {
                 let listed: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
                 assert_eq!(listed, self.of_set[&set.index()], "{name} lists what was closed, in order");
                 assert_eq!(text.ends_with("#EXT-X-ENDLIST\n"), update.ended);
+                let end = if update.ended { " and its end" } else { "" };
+                writeln!(self.log, "list {name}, {} segments{end}", listed.len()).unwrap();
                 if update.ended {
                     self.ended.insert(name.clone());
                 }
@@ -280,9 +284,15 @@ impl Output {
                 writeln!(self.log, "key frame wanted: {user} {media}").unwrap();
                 self.key_frames.push((user, media));
             }
-            Action::EndUploads => self.uploads_end = true,
+            Action::EndUploads => {
+                writeln!(self.log, "end the uploads").unwrap();
+                self.uploads_end = true;
+            }
             Action::MakeFiles { .. } => unreachable!("playlists and segments are all that was asked for"),
-            Action::Finished => self.finished = true,
+            Action::Finished => {
+                writeln!(self.log, "finished").unwrap();
+                self.finished = true;
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use recorder_hls::demux::{AccessUnit, DemuxOptions, Demuxer, Event, StreamKind, UnitKind};
+use recorder_types::aac::{AudioSpecificConfig, FRAME_SAMPLES};
 use recorder_types::h264::{SpsInfo, Units, nal_type, unit_type};
 use recorder_types::{NalFraming, Size, Timescale, Timestamp};
 
@@ -27,6 +28,10 @@ pub(super) struct Measured {
     /// Kinds of the streams, which is what "codec" means here.
     kinds: Vec<StreamKind>,
     size: Option<Size>,
+    /// Rate and channels of the first and of the last frame of sound.
+    sound: Option<(AudioSpecificConfig, AudioSpecificConfig)>,
+    /// The first clock reference does not follow the one before.
+    new_clock: bool,
     video: Track,
     audio: Track,
 }
@@ -36,6 +41,8 @@ pub(super) struct Measured {
 struct Track {
     dts: Vec<i64>,
     pts: Vec<i64>,
+    /// Length of a frame where the stream tells it: that of sound.
+    frame: Option<i64>,
 }
 
 impl Track {
@@ -48,13 +55,19 @@ impl Track {
 
     /// The longest step between two frames; 0.1 s where there are no two.
     fn longest_frame(&self) -> i64 {
-        self.dts.windows(2).map(|pair| pair[1] - pair[0]).max().filter(|&step| step > 0).unwrap_or(9_000)
+        let steps = self.dts.windows(2).map(|pair| pair[1] - pair[0]);
+        steps.chain(self.frame).max().filter(|&step| step > 0).unwrap_or(9_000)
     }
 
-    /// The step before the last frame, taken to be its length.
+    /// The end of the last frame.
+    fn end(&self) -> Option<i64> {
+        Some(self.dts.last()? + self.last_frame())
+    }
+
+    /// The length of the last frame: of a picture, what the one before it took.
     fn last_frame(&self) -> i64 {
         let n = self.dts.len();
-        if n < 2 { 0 } else { self.dts[n - 1] - self.dts[n - 2] }
+        self.frame.unwrap_or_else(|| if n < 2 { 0 } else { self.dts[n - 1] - self.dts[n - 2] })
     }
 }
 
@@ -77,6 +90,8 @@ impl Measured {
                 && bytes.chunks(PACKET).all(|packet| packet[0] == 0x47),
             kinds: Vec::new(),
             size: None,
+            sound: None,
+            new_clock: starts_new_clock(bytes),
             video: Track::default(),
             audio: Track::default(),
         };
@@ -92,7 +107,14 @@ impl Measured {
                         }
                         measured.video.take(&unit);
                     }
-                    _ => measured.audio.take(&unit),
+                    UnitKind::Aac { config, .. } => {
+                        let first = measured.sound.map_or(config, |(first, _)| first);
+                        measured.sound = Some((first, config));
+                        let frame = Timestamp::new(FRAME_SAMPLES.into(), config.timescale());
+                        measured.audio.frame = frame.rescale(Timescale::HZ_90000).map(Timestamp::ticks);
+                        measured.audio.take(&unit);
+                    }
+                    _ => {}
                 },
                 _ => {}
             }
@@ -151,13 +173,14 @@ impl Measured {
     ) -> Vec<Violation> {
         let mut found = Vec::new();
         let uri = &segment.uri;
-        let changes = self.kinds != before.kinds || self.size != before.size;
+        let other_sound = before.sound.zip(self.sound).is_some_and(|((_, last), (first, _))| first != last);
+        let changes = self.kinds != before.kinds || self.size != before.size || other_sound;
         let border = before.lead().dts.last().zip(self.lead().dts.first()).map(|(last, first)| first - last);
         // One frame is due. Variable rates take longer ones; what is over the longest and 0.1 s is another time line.
         let due = before.lead().longest_frame().max(self.lead().longest_frame()) + 9_000;
         let jumps = border.is_some_and(|step| !(1..=due).contains(&step));
         if segment.discontinuity {
-            if !changes && !jumps && border.is_some() {
+            if !changes && !jumps && !self.new_clock && border.is_some() {
                 let detail = format!("{uri} goes on from the segment before it");
                 found.push(Violation::new(Rule::Discontinuity, segment.line, detail));
             }
@@ -167,8 +190,10 @@ impl Measured {
             return found;
         }
         if changes {
-            let detail =
-                format!("{uri}: {:?} {:?} after {:?} {:?}", self.kinds, self.size, before.kinds, before.size);
+            let detail = format!(
+                "{uri}: {:?} {:?} {:?} after {:?} {:?} {:?}",
+                self.kinds, self.size, self.sound, before.kinds, before.size, before.sound
+            );
             found.push(Violation::new(Rule::Discontinuity, segment.line, detail));
         }
         for (track, old) in [(&self.video, &before.video), (&self.audio, &before.audio)] {
@@ -193,13 +218,18 @@ impl Measured {
     /// Compares `EXTINF` with the time up to `next`, or to the end of the last frame.
     pub(super) fn check_duration(&self, segment: &ListedSegment, next: Option<i64>) -> Option<Violation> {
         let lead = self.lead();
-        let (first, last) = (*lead.dts.first()?, *lead.dts.last()?);
-        let end = next.unwrap_or(last + lead.last_frame());
+        let first = *lead.dts.first()?;
+        let end = next.or_else(|| lead.end())?;
         let ticks = |count: i64| f64::from(i32::try_from(count).unwrap_or(i32::MAX));
         let (media, frame) = (ticks(end - first) / HZ, ticks(lead.longest_frame()) / HZ);
+        // Where pictures come late, or end early, the segment is as long as its sound.
+        let from = self.audio.dts.first().map_or(first, |&sound| sound.min(first));
+        let to = next.unwrap_or_else(|| self.audio.end().map_or(end, |sound| sound.max(end)));
+        let whole = ticks(to - from) / HZ;
         let listed = segment.seconds().unwrap_or(-1.0);
         // A millisecond for the digits that EXTINF leaves out.
-        ((listed - media).abs() > frame + 0.001).then(|| {
+        let off = |media: f64| (listed - media).abs() > frame + 0.001;
+        (off(media) && off(whole)).then(|| {
             let detail = format!("{}: EXTINF {listed} for {media:.4} s of media", segment.uri);
             Violation::new(Rule::Duration, segment.line, detail)
         })
@@ -214,6 +244,13 @@ fn is_key_start(types: &[u8]) -> bool {
         && has(nal_type::SPS)
         && has(nal_type::PPS)
         && before_idr.is_some_and(|at| !types[..at].contains(&nal_type::SLICE))
+}
+
+/// Whether `discontinuity_indicator` is set in the first packet with a clock reference.
+fn starts_new_clock(bytes: &[u8]) -> bool {
+    let field = |packet: &[u8]| (packet[3] & 0x20 != 0 && packet[4] > 0).then_some(packet[5]);
+    let mut flags = bytes.chunks_exact(PACKET).filter_map(field);
+    flags.find(|flags| flags & 0x10 != 0).is_some_and(|flags| flags & 0x80 != 0)
 }
 
 fn pid(packet: &[u8]) -> u16 {

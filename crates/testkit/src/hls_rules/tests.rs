@@ -205,6 +205,55 @@ fn a_hole_in_the_time_line_needs_its_tag() {
     assert_eq!(check_files(&marked, &files), []);
 }
 
+/// Sound for 6 s, 48 kHz, that goes on without a gap after what `between` does.
+fn sound_and_more(between: impl FnOnce(&mut Segmenter), after: AudioSpecificConfig) -> (String, Files) {
+    let header = PlaylistHeader::single(recorder_types::MediaId::Main, "alice".parse().unwrap());
+    let mut segmenter = Segmenter::new(SegmenterOptions::new("a".parse().unwrap(), header).unwrap());
+    let mono = AudioSpecificConfig::new(48_000, 1).unwrap();
+    segmenter.set_streams(Streams { video: None, audio: Some(AacConfig::Raw(mono)) });
+    segmenter.set_wall_clock(RoomTime::ZERO, UnixMillis::new(1_700_000_000_000).unwrap());
+    let (mut texts, mut files) = (Vec::new(), Files::new());
+    let mut playlist = PlaylistText::new();
+    let mut between = Some(between);
+    for n in 0..600 {
+        if n == 300
+            && let Some(between) = between.take()
+        {
+            between(&mut segmenter);
+            segmenter.set_streams(Streams { video: None, audio: Some(AacConfig::Raw(after)) });
+        }
+        let at = RoomTime::from_nanos(n * 1024 * 1_000_000_000 / 48_000);
+        let data = silent_frame(Layout::Mono);
+        let _ = segmenter.push_audio(&AccessUnit { pts: at, dts: at, data }).unwrap();
+    }
+    segmenter.finish();
+    drain(&mut segmenter, &mut playlist, &mut texts, &mut files);
+    (texts.pop().unwrap(), files)
+}
+
+#[test]
+fn other_channels_need_their_tag() {
+    let stereo = AudioSpecificConfig::new(48_000, 2).unwrap();
+    let (text, files) = sound_and_more(|_| {}, stereo);
+    assert_eq!(check_files(&text, &files), []);
+    let bare = text.replacen("#EXT-X-DISCONTINUITY\n", "", 1);
+    assert_ne!(bare, text);
+    assert_eq!(rules(&check_files(&bare, &files)), [Rule::Discontinuity]);
+}
+
+#[test]
+fn a_tag_where_times_go_on_needs_a_new_clock() {
+    let mono = AudioSpecificConfig::new(48_000, 1).unwrap();
+    let (text, mut files) = sound_and_more(Segmenter::discontinuity, mono);
+    assert!(text.contains("#EXT-X-DISCONTINUITY"));
+    assert_eq!(check_files(&text, &files), []);
+    // The third packet is the first with a clock reference.
+    let flags = &mut files[1].1[2 * 188 + 5];
+    assert_eq!(*flags & 0x90, 0x90);
+    *flags &= 0x7F;
+    assert_eq!(rules(&check_files(&text, &files)), [Rule::Discontinuity]);
+}
+
 #[test]
 fn growth_has_to_extend() {
     let (texts, _) = recording();
