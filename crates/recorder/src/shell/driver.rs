@@ -51,6 +51,8 @@ pub(super) struct Driver {
     /// Files that were made and are not in the bucket yet.
     on_their_way: HashMap<ObjectName, MadeFile>,
     made: Vec<MadeFile>,
+    /// Segments that are not delivered, held until the files with their media are.
+    held_back: Vec<RecordedSet>,
     over: bool,
 }
 
@@ -107,6 +109,7 @@ impl Driver {
             ending: None,
             on_their_way: HashMap::new(),
             made: Vec::new(),
+            held_back: Vec::new(),
             over: false,
         }
     }
@@ -183,7 +186,7 @@ impl Driver {
                     let made = tokio::task::spawn_blocking(move || Box::new(maker.make(job)));
                     return Some(Box::pin(async move { Awaited::Job(made.await) }));
                 }
-                self.discard_leftovers(keeps_hls);
+                self.settle_segments(keeps_hls);
                 Some(Box::pin(async move { Awaited::Files(uploader.finish().await) }))
             }
         }
@@ -206,6 +209,9 @@ impl Driver {
                 kept(finished)
             }
             Awaited::Files(finished) => {
+                if finished == Finished::Delivered {
+                    self.discard_held_back();
+                }
                 let mut waiting: Vec<MadeFile> = self.on_their_way.values().cloned().collect();
                 waiting.sort_by(|a, b| a.name.cmp(&b.name));
                 for file in waiting {
@@ -258,8 +264,9 @@ impl Driver {
         self.perform();
     }
 
-    /// Removes indexes, and segments whose media is in a file. Segments without one are delivered after all.
-    fn discard_leftovers(&mut self, keeps_hls: bool) {
+    /// Removes indexes. Segments whose media is in a file are held until that is in the bucket; those without a file
+    /// are delivered after all.
+    fn settle_segments(&mut self, keeps_hls: bool) {
         for files in std::mem::take(&mut self.sets) {
             drop(files.index);
             let Some(playlist) = &files.recorded.playlist else { continue };
@@ -269,21 +276,33 @@ impl Driver {
             if keeps_hls {
                 continue;
             }
+            if !files.recorded.needed {
+                self.held_back.push(files.recorded);
+                continue;
+            }
             for name in files.recorded.segment_names() {
-                if !files.recorded.needed {
-                    self.spool.discard(&name);
-                } else if let Ok(file) = self.spool.adopt(&name) {
+                if let Ok(file) = self.spool.adopt(&name) {
                     let _ = self.uploader.segment(playlist, file);
                 }
             }
-            match files.header.filter(|_| files.recorded.needed) {
-                Some(header) => {
-                    let version = self.spool.playlist_version(playlist, &header, PlaylistEnd::Ended);
-                    let _ = self.uploader.playlist(version);
-                }
-                None => self.spool.discard_playlist(playlist),
+            if let Some(header) = files.header {
+                let version = self.spool.playlist_version(playlist, &header, PlaylistEnd::Ended);
+                let _ = self.uploader.playlist(version);
             }
         }
+    }
+
+    /// Removes the segments that were held until their files are in the bucket.
+    fn discard_held_back(&mut self) {
+        for set in std::mem::take(&mut self.held_back) {
+            for name in set.segment_names() {
+                self.spool.discard(&name);
+            }
+            if let Some(playlist) = &set.playlist {
+                self.spool.discard_playlist(playlist);
+            }
+        }
+        self.spool.remove_if_empty();
     }
 
     fn take(&mut self, message: Message) {
@@ -326,7 +345,10 @@ impl Driver {
                 tracing::warn!(code, message, "the bucket refuses");
                 StorageReport::UploadFailed { code, message }
             }
-            Report::AllDelivered => StorageReport::KeptDelivered,
+            Report::AllDelivered => {
+                self.discard_held_back();
+                StorageReport::KeptDelivered
+            }
             _ => return,
         };
         let now = self.clock.now().unwrap_or(self.now);

@@ -186,8 +186,8 @@ pub enum Action {
     MakeFiles {
         /// A file, or several numbered ones, each.
         jobs: Vec<FileJob>,
-        /// Whether playlists and segments are delivered too. If not, they are removed once their file is safe, and
-        /// delivered after all if there is none.
+        /// Whether playlists and segments are delivered too. If not, they are removed once their file is in the
+        /// bucket, and delivered after all if there is none.
         keeps_hls: bool,
     },
     /// The task is over.

@@ -150,6 +150,8 @@ pub struct FaultyStore {
     pub down: AtomicBool,
     /// Answers with 403 instead.
     pub denied: AtomicBool,
+    /// Takes playlists and segments only.
+    pub no_files: AtomicBool,
     pub violations: Mutex<Vec<String>>,
 }
 
@@ -166,7 +168,8 @@ impl FaultyStore {
         if self.down.load(Ordering::SeqCst) {
             return Err(object_store::Error::Generic { store: "faulty", source: "connection reset".into() });
         }
-        if self.denied.load(Ordering::SeqCst) {
+        let is_file = location.as_ref().ends_with(".mp4") || location.as_ref().ends_with(".aac");
+        if self.denied.load(Ordering::SeqCst) || (is_file && self.no_files.load(Ordering::SeqCst)) {
             let source = "status code: 403 Forbidden: <Error><Code>InvalidAccessKeyId</Code>\
                           <Message>AccessKey invalid</Message></Error>";
             return Err(object_store::Error::PermissionDenied {
