@@ -92,13 +92,24 @@ pub struct Composed {
 pub struct Canvas {
     picture: PictureBuffer,
     colour: Colour,
-    background: Yuv,
+    background: Rgb,
+    /// In front of the background's colour, as large as the canvas.
+    background_picture: Option<PictureBuffer>,
     level: Level,
     tiles: Vec<TileState>,
-    overlays: Vec<Arc<Overlay>>,
+    overlays: Vec<OverlayState>,
     /// What must be drawn though no source changed.
     pending: Vec<Rect>,
+    /// Where overlays alone changed, and what is under them is kept.
+    retouch: Vec<usize>,
     row: Vec<i32>,
+}
+
+#[derive(Debug)]
+struct OverlayState {
+    overlay: Arc<Overlay>,
+    /// What the canvas has there without overlays, once this one has changed in its place.
+    under: Option<PictureBuffer>,
 }
 
 #[derive(Debug)]
@@ -138,11 +149,13 @@ impl Canvas {
         Ok(Self {
             picture: PictureBuffer::new(size)?,
             colour,
-            background: colour.samples(background),
+            background,
+            background_picture: None,
             level,
             tiles: Vec::new(),
             overlays: Vec::new(),
             pending: vec![whole],
+            retouch: Vec::new(),
             row: Vec::new(),
         })
     }
@@ -184,19 +197,53 @@ impl Canvas {
         Ok(())
     }
 
+    /// Puts a picture between the background's colour, which fills what the picture leaves of the canvas, and all
+    /// tiles; `None` takes it away. It is scaled once. Everything is drawn by the next [`Self::compose`].
+    pub fn set_background_picture(&mut self, picture: Option<(Picture<'_>, Colour)>, mode: RenderMode) {
+        let size = self.picture.size();
+        let whole = Rect::whole(size);
+        self.background_picture = picture.map(|(picture, colour)| {
+            let source = Source::Picture { picture, colour, generation: 0 };
+            let mut state = TileState::new(Tile::new(whole).with_mode(mode).with_bars(Some(self.background)));
+            state.show(Look::of(&source));
+            let mut drawn = PictureBuffer::new(size).expect("the canvas is within the limit");
+            let mut painter =
+                Painter { colour: self.colour, level: self.level, row: &mut self.row, scaled: &mut 0 };
+            state.paint(&source, &mut drawn, whole, &mut painter);
+            drawn
+        });
+        self.pending = vec![whole];
+    }
+
     /// Replaces all overlays, in order from back to front. Where one came, went or is another is drawn anew.
+    ///
+    /// One that is replaced by another of the same rectangle again and again, such as a clock, costs what it covers:
+    /// from the second time on, what is under it is kept.
     pub fn set_overlays(&mut self, overlays: Vec<Arc<Overlay>>) {
         let whole = Rect::whole(self.picture.size());
-        let gone_or_new = |of: &[Arc<Overlay>], others: &[Arc<Overlay>], pending: &mut Vec<Rect>| {
-            for (index, overlay) in of.iter().enumerate() {
-                if !others.get(index).is_some_and(|other| Arc::ptr_eq(overlay, other)) {
-                    pending.extend(overlay.rect().intersection(whole));
+        let mut before = std::mem::take(&mut self.overlays).into_iter();
+        for (index, overlay) in overlays.into_iter().enumerate() {
+            let old = before.next();
+            let rect = overlay.rect().intersection(whole);
+            let under = match old {
+                Some(old) if Arc::ptr_eq(&old.overlay, &overlay) => old.under,
+                Some(OverlayState { overlay: last, under: Some(under) }) if last.rect() == overlay.rect() => {
+                    self.retouch.push(index);
+                    Some(under)
                 }
-            }
-        };
-        gone_or_new(&self.overlays, &overlays, &mut self.pending);
-        gone_or_new(&overlays, &self.overlays, &mut self.pending);
-        self.overlays = overlays;
+                old => {
+                    let stays = old.as_ref().is_some_and(|old| old.overlay.rect() == overlay.rect());
+                    self.pending.extend(old.and_then(|old| old.overlay.rect().intersection(whole)));
+                    self.pending.extend(rect);
+                    let size = rect.filter(|_| stays).map(Rect::size);
+                    size.map(|size| {
+                        PictureBuffer::new(size).expect("a part of the canvas is within the limit")
+                    })
+                }
+            };
+            self.overlays.push(OverlayState { overlay, under });
+        }
+        self.pending.extend(before.filter_map(|old| old.overlay.rect().intersection(whole)));
     }
 
     /// Shows `sources`, one for each tile in the same order.
@@ -220,7 +267,8 @@ impl Canvas {
         let windows = changed.into_iter().map(|index| (index, self.tiles[index].tile.window));
         dirty.extend(windows.filter(|(index, rect)| self.bottom(*rect) <= *index).map(|(_, rect)| rect));
         let rects = self.settle(dirty);
-        let mut composed = Composed { scaled: 0, rects: rects.len() };
+        let retouched = self.retouch(&rects);
+        let mut composed = Composed { scaled: 0, rects: rects.len() + retouched };
         for rect in rects {
             self.draw(rect, sources, &mut composed.scaled);
         }
@@ -265,11 +313,38 @@ impl Canvas {
         self.tiles.iter().rposition(|tile| tile.hides(rect)).unwrap_or(0)
     }
 
+    /// Draws the overlays that alone changed over what is kept under them, but for those inside `drawn`, which is drawn
+    /// later. How many that were.
+    fn retouch(&mut self, drawn: &[Rect]) -> usize {
+        let Self { picture, overlays, level, retouch, .. } = self;
+        let whole = Rect::whole(picture.size());
+        let mut count = 0;
+        retouch.sort_unstable();
+        retouch.dedup();
+        for changed in retouch.drain(..).filter_map(|index| overlays.get(index)) {
+            let Some(rect) = changed.overlay.rect().intersection(whole) else { continue };
+            let Some(under) = &changed.under else { continue };
+            if drawn.iter().any(|drawn| drawn.contains(rect)) {
+                continue;
+            }
+            picture.copy_from(under.as_picture(), Rect::whole(rect.size()), rect);
+            for state in overlays.iter() {
+                state.overlay.blend_checked(picture, rect, *level);
+            }
+            count += 1;
+        }
+        count
+    }
+
     fn draw(&mut self, rect: Rect, sources: &[Source<'_>], scaled: &mut usize) {
         let bottom = self.bottom(rect);
         if !self.tiles.get(bottom).is_some_and(|tile| tile.hides(rect)) {
-            self.picture.fill_checked(rect, self.background);
+            match &self.background_picture {
+                Some(background) => self.picture.copy_from(background.as_picture(), rect, rect),
+                None => self.picture.fill_checked(rect, self.colour.samples(self.background)),
+            }
         }
+        let whole = Rect::whole(self.picture.size());
         let Self { picture, colour, level, tiles, overlays, row, .. } = self;
         for (tile, source) in tiles.iter_mut().zip(sources).skip(bottom) {
             let window = tile.tile.window;
@@ -282,8 +357,15 @@ impl Canvas {
                 tile.paint(source, picture, window, &mut painter);
             }
         }
-        for overlay in overlays.iter() {
-            overlay.blend_checked(picture, rect, *level);
+        for OverlayState { overlay, under } in overlays.iter_mut() {
+            let place = overlay.rect().intersection(whole);
+            let part = place.and_then(|place| Some((place, place.intersection(rect)?)));
+            if let (Some(under), Some((place, part))) = (under, part) {
+                under.copy_from(picture.as_picture(), part, part.relative_to(place));
+            }
+        }
+        for state in overlays.iter() {
+            state.overlay.blend_checked(picture, rect, *level);
         }
     }
 }

@@ -34,22 +34,38 @@
 //! ```
 
 mod axis;
+mod bitmap;
 mod canvas;
 mod colour;
+#[cfg(feature = "images")]
+mod decode;
 mod error;
 mod geometry;
 mod kernel;
 mod overlay;
 mod picture;
 mod scale;
+#[cfg(feature = "text")]
+mod text;
+mod timestamp;
+mod watermark;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use bitmap::Bitmap;
 pub use canvas::{Canvas, Composed, Source, Tile};
 pub use colour::{Colour, Matrix, Range, Rgb, Yuv};
+#[cfg(feature = "images")]
+pub use decode::{BitmapError, MAX_IMAGE_BYTES, MAX_IMAGE_SIDE};
 pub use error::ComposeError;
 pub use geometry::{Placement, Rect, RenderMode};
 pub use kernel::Level;
 pub use overlay::Overlay;
 pub use picture::{MAX_SIDE, Picture, PictureBuffer, Plane};
 pub use scale::Scaler;
+#[cfg(feature = "text")]
+pub use text::{BUNDLED_FONT, DrawnText, Font, MAX_FONT_SIZE, TextError, TextStyle};
+pub use timestamp::{Position, TimeZone};
+#[cfg(feature = "text")]
+pub use watermark::Clock;
+pub use watermark::{MAX_WATERMARKS, Watermarks};

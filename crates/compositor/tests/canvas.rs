@@ -85,7 +85,12 @@ fn compose(canvas: &mut Canvas, shown: &[Shown]) {
 }
 
 fn overlay(left: u32, top: u32) -> Arc<Overlay> {
-    let rgba: Vec<u8> = (0..40 * 12).flat_map(|k: u32| [255, 0, 0, u8::try_from(k % 256).unwrap()]).collect();
+    striped_overlay(left, top, 0)
+}
+
+fn striped_overlay(left: u32, top: u32, step: u32) -> Arc<Overlay> {
+    let alpha = |k: u32| u8::try_from((k + 50 * step) % 256).unwrap();
+    let rgba: Vec<u8> = (0..40 * 12).flat_map(|k: u32| [255, 0, 0, alpha(k)]).collect();
     Overlay::from_rgba(&rgba, size(40, 12), left, top, Colour::default()).unwrap().into()
 }
 
@@ -96,15 +101,28 @@ proptest! {
         tiles in prop::collection::vec(tile(), 0..6),
         steps in prop::collection::vec((prop::collection::vec(shown(), 6), 0usize..4), 1..8),
     ) {
-        let overlays = [overlay(5, 7), overlay(290, 170), overlay(100, 60)];
+        let still = [overlay(5, 7), overlay(290, 170), overlay(100, 60)];
+        let background = picture(size(30, 50), 7);
+        let background = Picture::packed(size(30, 50), &background).unwrap();
         let mut kept = canvas();
         kept.set_tiles(&tiles).unwrap();
-        for (shown, count) in steps {
-            kept.set_overlays(overlays[..count.min(3)].to_vec());
+        for (step, (shown, count)) in (0u32..).zip(steps) {
+            let mut overlays = still[..count.min(3)].to_vec();
+            if count > 0 {
+                // Two that move over others, one of them each step.
+                overlays.insert(count.min(1), striped_overlay(20, 10, step));
+                overlays.push(striped_overlay(301, 165, step / 2));
+            }
+            let behind = (step > 2).then_some((background, Colour::default()));
+            if step == 3 {
+                kept.set_background_picture(behind, RenderMode::Fit);
+            }
+            kept.set_overlays(overlays.clone());
             compose(&mut kept, &shown[..tiles.len()]);
             let mut new = canvas();
             new.set_tiles(&tiles).unwrap();
-            new.set_overlays(overlays[..count.min(3)].to_vec());
+            new.set_background_picture(behind, RenderMode::Fit);
+            new.set_overlays(overlays);
             compose(&mut new, &shown[..tiles.len()]);
             prop_assert!(bytes(&kept) == bytes(&new));
         }
@@ -141,6 +159,24 @@ fn unchanged_tiles_cost_nothing() {
     canvas.set_tiles(&[Tile::new(rect(8, 8, 64, 36)), Tile::new(rect(0, 0, 320, 180))]).unwrap();
     assert_eq!(canvas.compose(&[source(0), source(0)]).unwrap().scaled, 1);
     assert_eq!(canvas.compose(&[source(1), source(0)]).unwrap().rects, 0);
+}
+
+#[test]
+fn an_overlay_that_changes_in_its_place_costs_no_tile() {
+    let camera = size(64, 36);
+    let data = picture(camera, 0);
+    let picture = Picture::packed(camera, &data).unwrap();
+    let source = Source::Picture { picture, colour: Colour::default(), generation: 0 };
+    let mut canvas = canvas();
+    canvas.set_tiles(&[Tile::new(rect(0, 0, 320, 180))]).unwrap();
+    let mut scaled = Vec::new();
+    for step in 0..5 {
+        canvas.set_overlays(vec![striped_overlay(21, 11, step), overlay(100, 60)]);
+        let composed = canvas.compose(&[source]).unwrap();
+        scaled.push((composed.scaled, composed.rects));
+    }
+    // The second overlay is new each time too, as another `Arc` is.
+    assert_eq!(scaled, [(1, 1), (1, 1), (0, 2), (0, 2), (0, 2)]);
 }
 
 #[test]
