@@ -42,7 +42,7 @@ pub enum BitmapError {
 impl Bitmap {
     /// Decodes a PNG or JPEG file, told by its content and not by its name.
     ///
-    /// Pixels with 16 bits keep the upper 8, greys become red, green and blue alike, an animation is its first
+    /// Samples of 16 bits are rounded to 8, greys become red, green and blue alike, an animation is its first
     /// picture; colour profiles, orientation and other metadata are left out. The memory taken is at most 64 MiB for
     /// the pixels, beside what the decoder holds: some rows for PNG (and up to 64 MiB for a colour profile), up to 6
     /// bytes a pixel for a progressive JPEG. Takes up to a second: not for a thread that must not wait.
@@ -114,11 +114,12 @@ fn read(mut decoder: impl ImageDecoder) -> Result<Bitmap, BitmapError> {
 fn to_rgba(bytes: &mut [u8], colour: ColorType, count: usize) {
     let stored = usize::from(colour.bytes_per_pixel());
     let samples = usize::from(colour.channel_count());
-    // The upper byte of a sample; the decoder gives them in the machine's order.
-    let (step, upper) =
-        (stored / samples, if cfg!(target_endian = "little") { stored / samples - 1 } else { 0 });
+    let step = stored / samples;
     let mut convert = |pixel: usize| {
-        let sample = |k: usize| bytes[pixel * stored + k * step + upper];
+        let sample = |k: usize| match bytes[pixel * stored + k * step..][..step] {
+            [first, second] => eight_bits(u16::from_ne_bytes([first, second])),
+            ref one => one[0],
+        };
         let rgba = match samples {
             1 => [sample(0), sample(0), sample(0), 255],
             2 => [sample(0), sample(0), sample(0), sample(1)],
@@ -132,4 +133,9 @@ fn to_rgba(bytes: &mut [u8], colour: ColorType, count: usize) {
         0..4 => (0..count).rev().for_each(&mut convert),
         _ => (0..count).for_each(&mut convert),
     }
+}
+
+/// `value / 257` to nearest.
+fn eight_bits(value: u16) -> u8 {
+    u8::try_from((u32::from(value) + 128) / 257).expect("at most 255")
 }

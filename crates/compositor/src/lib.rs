@@ -4,6 +4,10 @@
 //! than I420 (RGBA for overlays). [`Canvas`] keeps what it drew and draws only what changed; [`Scaler`] and
 //! [`Overlay`] are its parts for use alone; [`Placement`] is the arithmetic of fitting.
 //!
+//! Watermarks: [`Bitmap`] holds pixels with alpha and becomes an [`Overlay`] or a picture; [`Watermarks`] keeps up to 25
+//! on a canvas. The feature `images` makes bitmaps from PNG and JPEG files, the feature `text` from text and the clock,
+//! with a font that is compiled in; neither is on by default. Nothing is fetched here.
+//!
 //! Every function gives the same bytes at every [`Level`]: scalar Rust is the specification, AVX2 and AVX-512 are
 //! only faster. The crate has unsafe code in one file, `x86.rs`.
 //!
