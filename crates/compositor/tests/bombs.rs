@@ -1,43 +1,20 @@
 //! Image files made to take memory are refused before they get it.
 #![cfg(feature = "images")]
-#![allow(unsafe_code, reason = "an allocator that counts")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
+use peak_alloc::PeakAlloc;
 use recorder_compositor::{Bitmap, BitmapError};
 use recorder_types::Size;
 
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: all is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        PEAK.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// What `decode` gives, and the most memory that it held beside the file.
 fn decode(file: &[u8]) -> (Result<Bitmap, BitmapError>, usize) {
-    let before = NOW.load(Relaxed);
-    PEAK.store(before, Relaxed);
+    ALLOCATOR.reset_peak_usage();
+    let before = ALLOCATOR.current_usage();
     let result = Bitmap::decode(file);
-    (result, PEAK.load(Relaxed) - before)
+    (result, ALLOCATOR.peak_usage() - before)
 }
 
 /// All zero, row by row.
