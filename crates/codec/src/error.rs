@@ -99,6 +99,15 @@ pub enum CodecError {
     /// The caller gave a picture whose time does not follow the one before it.
     #[error("picture time does not follow the one before it")]
     PictureTime,
+    /// The caller asked for a codec whose feature is off, and that nobody brought.
+    #[error("{codec} is not built in")]
+    NotBuilt {
+        /// The codec.
+        codec: Codec,
+    },
+    /// The caller asked for an audio decoder of a track that has none: video, or AAC in ADTS.
+    #[error("the track has no audio decoder")]
+    TrackMismatch,
     /// The input is damaged: this packet gives nothing, the next may.
     #[error("{codec} packet of {len} bytes cannot be decoded")]
     Corrupt {

@@ -1,11 +1,11 @@
 use std::collections::VecDeque;
 
 use recorder_types::h264::{Units, nal_type, unit_type};
-use recorder_types::{H264Config, NalFraming, Sample, Timestamp};
+use recorder_types::{H264Config, NalFraming, RoomTime, Sample, Timestamp};
 
 use crate::h264_encoder::library;
 use crate::h264_sets::{Kept, ParameterSets, Sequence, SliceHead};
-use crate::openh264_raw::{Output, RawDecoder};
+use crate::openh264_raw::{Picture, RawDecoder};
 use crate::{CodecError, DecodedPicture, DecoderStats, PictureColour, PictureSink, VideoDecoder};
 
 /// Access units that may wait for their pictures; the library holds back 16 pictures at most.
@@ -51,11 +51,23 @@ pub struct H264Decoder {
     /// The parameter set of the last IDR that was decoded; `None` until decoding has started.
     active: Option<Sequence>,
     started: bool,
-    waiting: VecDeque<Waiting>,
+    output: Output,
+    /// Whether pictures that have been decoded since the last clean one are guessed.
+    tainted: bool,
     next_id: u64,
     /// The access unit as the library takes it, kept for its memory.
     stream: Vec<u8>,
     max_pixels: u64,
+}
+
+/// What is known of the pictures that come out.
+#[derive(Default)]
+struct Output {
+    waiting: VecDeque<Waiting>,
+    /// When the last picture is shown.
+    last: Option<RoomTime>,
+    /// Whether damage since the last IDR may have changed the order in which the library gives pictures.
+    order_is_unsure: bool,
     stats: DecoderStats,
 }
 
@@ -64,7 +76,8 @@ struct Waiting {
     id: u64,
     pts: Timestamp,
     colour: PictureColour,
-    is_damaged: bool,
+    is_idr: bool,
+    is_guessed: bool,
 }
 
 /// What an access unit holds.
@@ -89,11 +102,11 @@ impl H264Decoder {
             resend: true,
             active: None,
             started: false,
-            waiting: VecDeque::new(),
+            output: Output::default(),
+            tainted: false,
             next_id: 1,
             stream: Vec::new(),
             max_pixels: options.max_pixels,
-            stats: DecoderStats::default(),
         };
         decoder.configure(config)?;
         Ok(decoder)
@@ -135,15 +148,16 @@ impl H264Decoder {
         self.resend = true;
         self.started = false;
         self.active = None;
+        self.tainted = false;
         self.inner.take()
     }
 
     fn drain(&mut self, sink: &mut PictureSink<'_>) {
         if let Some(inner) = self.restart() {
-            let (waiting, stats) = (&mut self.waiting, &mut self.stats);
-            inner.drain(&mut |output| give(waiting, stats, output, sink));
+            let output = &mut self.output;
+            inner.drain(&mut |picture| output.give(picture, sink));
         }
-        self.waiting.clear();
+        self.output.waiting.clear();
     }
 
     /// Whether the access unit can be decoded; its sequence parameter set then is `active`.
@@ -169,25 +183,24 @@ impl VideoDecoder for H264Decoder {
                 Some(nal_type::SPS | nal_type::PPS) => self.sets.take(unit, self.max_pixels),
                 _ => continue,
             };
-            self.stats.damaged += u64::from(kept == Kept::Damaged);
+            self.output.stats.damaged += u64::from(kept == Kept::Damaged);
         }
         self.resend = true;
         Ok(())
     }
 
     fn decode(&mut self, unit: &Sample, sink: &mut PictureSink<'_>) -> Result<(), CodecError> {
-        self.stats.units += 1;
+        self.output.stats.units += 1;
         let content = self.sort(&unit.data);
-        self.stats.damaged += u64::from(content.is_damaged);
-        if let Some(slice) = &content.first_slice {
-            if !self.prepare(slice, content.is_intra, sink) {
-                self.stats.before_key += 1;
-                // The library does not see it, nor the parameter sets in it.
-                self.resend = true;
-                return Ok(());
-            }
-        } else {
+        self.output.stats.damaged += u64::from(content.is_damaged);
+        let Some(slice) = content.first_slice else {
             // Parameter sets alone wait for the picture that needs them.
+            self.resend = true;
+            return Ok(());
+        };
+        if !self.prepare(&slice, content.is_intra, sink) {
+            self.output.stats.before_key += 1;
+            // The library does not see it, nor the parameter sets in it.
             self.resend = true;
             return Ok(());
         }
@@ -202,32 +215,31 @@ impl VideoDecoder for H264Decoder {
         let id = self.next_id;
         self.next_id += 1;
         let colour = self.active.as_ref().map(|active| active.colour).unwrap_or_default();
-        if self.waiting.len() == WAITING_MAX {
-            self.waiting.pop_front();
-        }
-        self.waiting.push_back(Waiting { id, pts: unit.pts, colour, is_damaged: content.is_damaged });
-        let (waiting, stats) = (&mut self.waiting, &mut self.stats);
+        let is_damaged = content.is_damaged;
+        self.output.wait(Waiting { id, pts: unit.pts, colour, is_idr: slice.is_idr, is_guessed: is_damaged });
+        let output = &mut self.output;
         let inner = self.inner.as_mut().expect("made above");
-        let state = inner.decode(&self.stream, id, &mut |state, output| {
-            if let Some(entry) = waiting.iter_mut().rfind(|entry| entry.id == id) {
-                entry.is_damaged |= !state.is_clean();
+        let state = inner.decode(&self.stream, id, &mut |state, picture| {
+            if !state.is_clean() {
+                output.mark_guessed(id);
             }
-            give(waiting, stats, output, sink);
+            output.give(picture, sink);
         });
-        if state.is_clean() {
+        if state.is_clean() && !is_damaged {
+            self.tainted = false;
             return Ok(());
         }
-        if !content.is_damaged {
-            self.stats.damaged += 1;
-        }
-        if let Some(entry) = self.waiting.iter_mut().rfind(|entry| entry.id == id) {
-            entry.is_damaged = true;
-        }
+        // In the wake of a fault, what follows is guessed without a fault of its own.
+        let is_inherited = self.tainted && state.is_only_guessed();
+        self.output.stats.damaged += u64::from(!is_damaged && !is_inherited);
+        self.output.mark_guessed(id);
+        self.output.order_is_unsure = true;
+        self.tainted = true;
         self.resend |= state.lacks_parameter_sets();
         if state.is_fault() {
             self.restart();
-            self.waiting.clear();
-            self.stats.restarts += 1;
+            self.output.waiting.clear();
+            self.output.stats.restarts += 1;
         }
         Ok(())
     }
@@ -238,7 +250,7 @@ impl VideoDecoder for H264Decoder {
     }
 
     fn stats(&self) -> DecoderStats {
-        self.stats
+        self.output.stats
     }
 }
 
@@ -247,24 +259,43 @@ impl std::fmt::Debug for H264Decoder {
         f.debug_struct("H264Decoder")
             .field("framing", &self.framing)
             .field("active", &self.active)
-            .field("stats", &self.stats)
+            .field("stats", &self.output.stats)
             .finish_non_exhaustive()
     }
 }
 
-/// Hands a picture on under the time of its access unit. One that the library cannot name, or names twice, is not
-/// shown: nobody could say when.
-fn give(
-    waiting: &mut VecDeque<Waiting>,
-    stats: &mut DecoderStats,
-    (id, picture): Output<'_>,
-    sink: &mut PictureSink<'_>,
-) {
-    let Some(index) = waiting.iter().position(|entry| entry.id == id) else { return };
-    let Some(Waiting { pts, colour, is_damaged: is_concealed, .. }) = waiting.remove(index) else { return };
-    stats.pictures += 1;
-    stats.concealed += u64::from(is_concealed);
-    sink(&DecodedPicture { picture, pts, colour, is_concealed });
+impl Output {
+    fn wait(&mut self, unit: Waiting) {
+        if self.waiting.len() == WAITING_MAX {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(unit);
+    }
+
+    fn mark_guessed(&mut self, id: u64) {
+        if let Some(unit) = self.waiting.iter_mut().rfind(|unit| unit.id == id) {
+            unit.is_guessed = true;
+        }
+    }
+
+    /// Hands a picture on under the time of its access unit. One that the library cannot name, or names twice, is not
+    /// shown: nobody could say when. Nor is one that comes, after damage, behind its time.
+    fn give(&mut self, (id, picture): Picture<'_>, sink: &mut PictureSink<'_>) {
+        let Some(index) = self.waiting.iter().position(|unit| unit.id == id) else { return };
+        let Some(unit) = self.waiting.remove(index) else { return };
+        let at = unit.pts.to_room_time();
+        if unit.is_idr {
+            self.order_is_unsure = false;
+        } else if self.order_is_unsure && at <= self.last {
+            self.stats.late += 1;
+            return;
+        }
+        self.last = at;
+        self.stats.pictures += 1;
+        self.stats.concealed += u64::from(unit.is_guessed);
+        let Waiting { pts, colour, is_guessed: is_concealed, .. } = unit;
+        sink(&DecodedPicture { picture, pts, colour, is_concealed });
+    }
 }
 
 fn push_unit(stream: &mut Vec<u8>, unit: &[u8]) {

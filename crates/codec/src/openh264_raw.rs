@@ -11,10 +11,11 @@ use openh264::decoder::{Decoder, DecoderConfig, Flush};
 use openh264::encoder::Encoder;
 use openh264_sys2::{
     DECODER_OPTION_ERROR_CON_IDC, DECODER_OPTION_NUM_OF_FRAMES_REMAINING_IN_BUFFER, DECODING_STATE,
-    ENCODER_OPTION_TRACE_LEVEL, ERROR_CON_FRAME_COPY_CROSS_IDR, SBufferInfo, WELS_LOG_QUIET, dsErrorFree,
-    dsInvalidArgument, dsNoParamSets, videoFormatI420,
+    ENCODER_OPTION_TRACE_LEVEL, ERROR_CON_FRAME_COPY_CROSS_IDR, SBufferInfo, WELS_LOG_QUIET,
+    dsDataErrorConcealed, dsErrorFree, dsInvalidArgument, dsNoParamSets, videoFormatI420,
 };
 use recorder_types::Size;
+use recorder_types::h264::nal_type;
 
 use crate::{I420, Plane};
 
@@ -31,6 +32,12 @@ impl State {
         self.0 == dsErrorFree
     }
 
+    /// All or part of the picture is guessed, and nothing else was found: slices are missing, or a picture that it
+    /// needs was guessed itself.
+    pub(crate) const fn is_only_guessed(self) -> bool {
+        self.0 == dsDataErrorConcealed
+    }
+
     /// It does not have the parameter sets: never sent, or forgotten when it started anew by itself.
     pub(crate) const fn lacks_parameter_sets(self) -> bool {
         self.0 & dsNoParamSets != 0
@@ -43,7 +50,7 @@ impl State {
 }
 
 /// A picture in the library's memory, and the id of the access unit it came from.
-pub(crate) type Output<'a> = (u64, I420<'a>);
+pub(crate) type Picture<'a> = (u64, I420<'a>);
 
 /// An OpenH264 decoder on the caller's thread, with concealment.
 pub(crate) struct RawDecoder {
@@ -70,28 +77,31 @@ impl RawDecoder {
 
     /// Decodes one access unit in Annex B and gives what is ready to be shown: mostly none or one picture, more if
     /// the unit holds more than one.
-    pub(crate) fn decode(&mut self, unit: &[u8], id: u64, sink: &mut dyn FnMut(State, Output<'_>)) -> State {
+    pub(crate) fn decode(&mut self, unit: &[u8], id: u64, sink: &mut dyn FnMut(State, Picture<'_>)) -> State {
         let Ok(len) = i32::try_from(unit.len()) else { return State(dsInvalidArgument) };
         if len == 0 {
             return State(dsErrorFree);
         }
-        // The library decodes a unit when the next begins, or at once when no data follows.
+        // The library decodes a unit when the next begins. A delimiter also tells it that no slice is missing that may
+        // still come, so that it conceals what it does not have now, and not when the next unit comes. In a call of
+        // its own, since the library leaves the rest of a call unread after an error.
         let first = self.decode_part(unit.as_ptr(), len, id, sink);
-        let second = self.decode_part(ptr::null(), 0, id, sink);
+        let delimiter = [0, 0, 0, 1, nal_type::AUD, 0xF0];
+        let second = self.decode_part(delimiter.as_ptr(), 6, id, sink);
         State(first.0 | second.0)
     }
 
-    /// `data` is null, or points to `len` bytes.
+    /// `data` points to `len` bytes, or is null at the end.
     fn decode_part(
         &mut self,
         data: *const u8,
         len: i32,
         id: u64,
-        sink: &mut dyn FnMut(State, Output<'_>),
+        sink: &mut dyn FnMut(State, Picture<'_>),
     ) -> State {
         let mut planes = [ptr::null_mut::<u8>(); 3];
         let mut info = SBufferInfo { uiInBsTimeStamp: id, ..SBufferInfo::default() };
-        // SAFETY: `data` is null or valid for `len` bytes (both callers in `decode`), which the library copies
+        // SAFETY: `data` is null or valid for `len` bytes (all three callers), which the library copies
         // before it parses; `planes` and `info` are valid for writes and as large as the interface says (three
         // pointers, one `SBufferInfo`); the decoder is initialised. Nothing else uses it now: `&mut self`.
         let state = State(unsafe {
@@ -110,7 +120,9 @@ impl RawDecoder {
 
     /// Gives the pictures that were held back. Afterwards the library must not be used again: as used here, without
     /// threads, it does not release the memory of what it flushed (`m_pPicBuff` is null then), and runs out of it.
-    pub(crate) fn drain(mut self, sink: &mut dyn FnMut(Output<'_>)) {
+    pub(crate) fn drain(mut self, sink: &mut dyn FnMut(Picture<'_>)) {
+        // It gives what it holds only after it was told that nothing follows.
+        self.decode_part(ptr::null(), 0, 0, &mut |_, output| sink(output));
         for _ in 0..HELD_MAX {
             let mut held = 0;
             // SAFETY: the option is an `int` that the library writes during the call.
@@ -136,7 +148,7 @@ impl RawDecoder {
 
     /// The picture that a call gave, if it gave one that fits its own description. It borrows `self`, so that no
     /// call to the library is possible while it is in use.
-    fn output(&self, planes: [*mut u8; 3], info: &SBufferInfo) -> Option<Output<'_>> {
+    fn output(&self, planes: [*mut u8; 3], info: &SBufferInfo) -> Option<Picture<'_>> {
         if info.iBufferStatus != 1 || planes.iter().any(|plane| plane.is_null()) {
             return None;
         }

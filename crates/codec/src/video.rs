@@ -99,8 +99,8 @@ pub struct DecodedPicture<'a> {
     pub pts: Timestamp,
     /// As the parameter sets of its access unit tell.
     pub colour: PictureColour,
-    /// Whether its access unit was damaged, so that all or part of it is guessed. A picture that is predicted from a
-    /// guessed one is not marked.
+    /// Whether all or part of it is guessed: its access unit was damaged, or it is predicted from a picture that was
+    /// guessed.
     pub is_concealed: bool,
 }
 
@@ -197,12 +197,15 @@ pub struct DecoderStats {
     pub units: u64,
     /// Pictures that went out.
     pub pictures: u64,
-    /// Of these, pictures of access units that were damaged.
+    /// Of these, pictures that are guessed ([`DecodedPicture::is_concealed`]).
     pub concealed: u64,
     /// Access units left out because decoding cannot start there, or their parameter sets are missing or refused.
     pub before_key: u64,
-    /// Access units in which data was found damaged, with a picture or without.
+    /// Access units in which data was found damaged or missing, with a picture or without. What only follows from
+    /// damage before it is not counted again.
     pub damaged: u64,
+    /// Pictures left out since, after damage, they came behind one that is shown later.
+    pub late: u64,
     /// Times that the library gave up and was started anew.
     pub restarts: u64,
 }

@@ -192,3 +192,40 @@ fn another_decoder_gives_the_pictures_back() {
         }
     }
 }
+
+#[test]
+fn another_reader_finds_the_colours() {
+    let probe = |stream: &[u8]| {
+        let mut child = Command::new("ffprobe")
+            .args(["-v", "error", "-f", "h264", "-i", "pipe:0", "-of", "csv=p=0", "-show_entries"])
+            .arg("stream=color_range,color_space,color_transfer,color_primaries")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok()?;
+        child.stdin.take().unwrap().write_all(stream).unwrap();
+        let done = child.wait_with_output().unwrap();
+        Some(String::from_utf8(done.stdout).unwrap().trim().to_owned())
+    };
+    for (matrix, want) in
+        [(YuvMatrix::Bt709, "tv,bt709,bt709,bt709"), (YuvMatrix::Bt601, "tv,smpte170m,smpte170m,smpte170m")]
+    {
+        let out = encode(&options().with_matrix(matrix), &[size(320, 180); 3], &[]);
+        let stream: Vec<u8> = out.iter().flat_map(|picture| picture.sample.data.to_vec()).collect();
+        let Some(got) = probe(&stream) else {
+            println!("skipped: no ffprobe");
+            return;
+        };
+        assert_eq!(got, want);
+    }
+}
+
+#[test]
+fn key_frames_are_told_in_seconds_too() {
+    let options = H264EncoderOptions::default().with_pictures_per_second(5);
+    let out = encode(&options.with_seconds_per_key(NonZeroU32::new(2).unwrap()), &[size(320, 180); 25], &[]);
+    let keys: Vec<_> = (0..25).filter(|&n| out[n].is_key).collect();
+    assert_eq!(keys, [0, 10, 20]);
+    let most = H264EncoderOptions::default().with_seconds_per_key(NonZeroU32::MAX);
+    assert_eq!(most.pictures_per_key, NonZeroU32::MAX);
+}
