@@ -5,7 +5,7 @@ use recorder_types::{H264Config, NalFraming, RoomTime, Sample, Timestamp};
 
 use crate::h264_encoder::library;
 use crate::h264_sets::{Kept, ParameterSets, Sequence, SliceHead};
-use crate::openh264_raw::{Picture, RawDecoder};
+use crate::openh264_raw::{Picture, RawDecoder, UnitStream};
 use crate::{CodecError, DecodedPicture, DecoderStats, PictureColour, PictureSink, VideoDecoder};
 
 /// Access units that may wait for their pictures; the library holds back 16 pictures at most.
@@ -56,7 +56,7 @@ pub struct H264Decoder {
     tainted: bool,
     next_id: u64,
     /// The access unit as the library takes it, kept for its memory.
-    stream: Vec<u8>,
+    stream: UnitStream,
     max_pixels: u64,
 }
 
@@ -105,7 +105,7 @@ impl H264Decoder {
             output: Output::default(),
             tainted: false,
             next_id: 1,
-            stream: Vec::new(),
+            stream: UnitStream::default(),
             max_pixels: options.max_pixels,
         };
         decoder.configure(config)?;
@@ -123,7 +123,7 @@ impl H264Decoder {
             };
             match unit_type(unit) {
                 Some(nal_type::SPS | nal_type::PPS) => match self.sets.take(unit, self.max_pixels) {
-                    Kept::Good => push_unit(&mut self.stream, unit),
+                    Kept::Good => self.stream.push(unit),
                     Kept::Damaged => content.is_damaged = true,
                     Kept::TooLarge => {}
                 },
@@ -131,7 +131,7 @@ impl H264Decoder {
                     Some(slice) => {
                         content.is_intra &= slice.is_intra;
                         content.first_slice.get_or_insert(slice);
-                        push_unit(&mut self.stream, unit);
+                        self.stream.push(unit);
                     }
                     None => content.is_damaged = true,
                 },
@@ -207,18 +207,18 @@ impl VideoDecoder for H264Decoder {
         if self.inner.is_none() {
             self.inner = Some(RawDecoder::new().map_err(library)?);
         }
+        let inner = self.inner.as_mut().expect("made above");
+        let output = &mut self.output;
         if std::mem::take(&mut self.resend) {
-            let slices = std::mem::take(&mut self.stream);
-            self.sets.units().for_each(|set| push_unit(&mut self.stream, set));
-            self.stream.extend_from_slice(&slices);
+            let mut sets = UnitStream::default();
+            self.sets.units().for_each(|set| sets.push(set));
+            inner.decode(&sets, 0, &mut |_, picture| output.give(picture, sink));
         }
         let id = self.next_id;
         self.next_id += 1;
         let colour = self.active.as_ref().map(|active| active.colour).unwrap_or_default();
         let is_damaged = content.is_damaged;
-        self.output.wait(Waiting { id, pts: unit.pts, colour, is_idr: slice.is_idr, is_guessed: is_damaged });
-        let output = &mut self.output;
-        let inner = self.inner.as_mut().expect("made above");
+        output.wait(Waiting { id, pts: unit.pts, colour, is_idr: slice.is_idr, is_guessed: is_damaged });
         let state = inner.decode(&self.stream, id, &mut |state, picture| {
             if !state.is_clean() {
                 output.mark_guessed(id);
@@ -296,9 +296,4 @@ impl Output {
         let Waiting { pts, colour, is_guessed: is_concealed, .. } = unit;
         sink(&DecodedPicture { picture, pts, colour, is_concealed });
     }
-}
-
-fn push_unit(stream: &mut Vec<u8>, unit: &[u8]) {
-    stream.extend_from_slice(&[0, 0, 0, 1]);
-    stream.extend_from_slice(unit);
 }

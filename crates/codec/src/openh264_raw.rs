@@ -15,7 +15,7 @@ use openh264_sys2::{
     dsDataErrorConcealed, dsErrorFree, dsInvalidArgument, dsNoParamSets, videoFormatI420,
 };
 use recorder_types::Size;
-use recorder_types::h264::nal_type;
+use recorder_types::h264::{nal_type, unit_type};
 
 use crate::{I420, Plane};
 
@@ -49,6 +49,34 @@ impl State {
     }
 }
 
+const START_CODE: [u8; 4] = [0, 0, 0, 1];
+
+/// NAL units as the library takes them, each with a start code before it.
+#[derive(Debug, Default)]
+pub(crate) struct UnitStream {
+    bytes: Vec<u8>,
+    /// Where each unit ends.
+    ends: Vec<usize>,
+}
+
+impl UnitStream {
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    pub(crate) fn push(&mut self, unit: &[u8]) {
+        self.bytes.extend_from_slice(&START_CODE);
+        self.bytes.extend_from_slice(unit);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[*start..*end])
+    }
+}
+
 /// A picture in the library's memory, and the id of the access unit it came from.
 pub(crate) type Picture<'a> = (u64, I420<'a>);
 
@@ -75,20 +103,30 @@ impl RawDecoder {
         Ok(Self { inner })
     }
 
-    /// Decodes one access unit in Annex B and gives what is ready to be shown: mostly none or one picture, more if
-    /// the unit holds more than one.
-    pub(crate) fn decode(&mut self, unit: &[u8], id: u64, sink: &mut dyn FnMut(State, Picture<'_>)) -> State {
-        let Ok(len) = i32::try_from(unit.len()) else { return State(dsInvalidArgument) };
-        if len == 0 {
-            return State(dsErrorFree);
-        }
+    /// Decodes one access unit and gives what is ready to be shown: mostly none or one picture, more if the unit holds
+    /// more than one.
+    pub(crate) fn decode(
+        &mut self,
+        units: &UnitStream,
+        id: u64,
+        sink: &mut dyn FnMut(State, Picture<'_>),
+    ) -> State {
+        let mut all = dsErrorFree;
         // The library decodes a unit when the next begins. A delimiter also tells it that no slice is missing that may
-        // still come, so that it conceals what it does not have now, and not when the next unit comes. In a call of
-        // its own, since the library leaves the rest of a call unread after an error.
-        let first = self.decode_part(unit.as_ptr(), len, id, sink);
-        let delimiter = [0, 0, 0, 1, nal_type::AUD, 0xF0];
-        let second = self.decode_part(delimiter.as_ptr(), 6, id, sink);
-        State(first.0 | second.0)
+        // still come, so that it conceals what it does not have now, and not when the next access unit comes.
+        let [a, b, c, d] = START_CODE;
+        let delimiter = [a, b, c, d, nal_type::AUD, 0xF0];
+        // Each in a call of its own, since the library leaves the rest of a call unread after an error.
+        for unit in units.iter().chain([&delimiter[..]]) {
+            let Ok(len) = i32::try_from(unit.len()) else { return State(dsInvalidArgument) };
+            let state = self.decode_part(unit.as_ptr(), len, id, sink);
+            // What is wrong with a parameter set shows where a slice needs it.
+            let is_set = matches!(unit_type(&unit[START_CODE.len()..]), Some(nal_type::SPS | nal_type::PPS));
+            if !is_set || state.is_fault() {
+                all |= state.0;
+            }
+        }
+        State(all)
     }
 
     /// `data` points to `len` bytes, or is null at the end.
@@ -101,7 +139,7 @@ impl RawDecoder {
     ) -> State {
         let mut planes = [ptr::null_mut::<u8>(); 3];
         let mut info = SBufferInfo { uiInBsTimeStamp: id, ..SBufferInfo::default() };
-        // SAFETY: `data` is null or valid for `len` bytes (all three callers), which the library copies
+        // SAFETY: `data` is null or valid for `len` bytes (both callers), which the library copies
         // before it parses; `planes` and `info` are valid for writes and as large as the interface says (three
         // pointers, one `SBufferInfo`); the decoder is initialised. Nothing else uses it now: `&mut self`.
         let state = State(unsafe {

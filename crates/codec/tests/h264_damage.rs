@@ -203,6 +203,27 @@ fn damaged_streams_of_others_give_what_can_be_shown() {
     }
 }
 
+/// A set that is damaged into one of another id stays in force, and must not stand in the way of the good ones.
+#[test]
+fn a_damaged_parameter_set_costs_one_group_at_most() {
+    let whole = small();
+    let sets: usize =
+        Units::new(&whole[0].data, NalFraming::AnnexB).take(2).map(|unit| unit.unwrap().len() + 4).sum();
+    for at in 0..sets {
+        for value in [0, 1, 2, 0x80, 0xFF] {
+            let mut samples = whole.clone();
+            let mut data = samples[0].data.to_vec();
+            data[at] = value;
+            samples[0].data = data.into();
+            let options = H264DecoderOptions::default().with_max_pixels(1 << 20);
+            let decoded = decode_with(&annex_b(), &options, &samples, &mut |_| {});
+            let good: Vec<_> = decoded.seen.iter().filter(|seen| seen.pts >= 20 * 6000).collect();
+            assert_eq!(good.len(), 20, "{value:#x} at {at}: {:?}", decoded.stats);
+            assert!(good.iter().all(|seen| !seen.is_concealed), "{value:#x} at {at}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
     /// Damaged at random in its first half, a stream is whole again from the key frame in its second half on.
