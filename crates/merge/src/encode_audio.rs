@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use recorder_codec::{AacDecoder, AacEncoder, AudioDecoder, AudioEncoder, CodecError};
+use recorder_codec::{AacDecoder, AacEncoder, AudioDecoder, AudioEncoder, CodecError, Resampler};
 use recorder_hls::index::{Frames, Samples};
 use recorder_mp4::{SampleEntry, SampleInfo};
 use recorder_types::aac::{AudioSpecificConfig, FRAME_SAMPLES};
@@ -11,7 +11,6 @@ use crate::copy_audio::samples;
 use crate::error::MergeError;
 use crate::feed::{Feed, Media, Planned};
 use crate::job::Job;
-use crate::resample::Resampler;
 use crate::spool::{Spool, spooling};
 
 /// Sampling rate of the output.
@@ -125,7 +124,7 @@ impl EncodeAudio {
             match &mut self.decoder {
                 Some((_, decoder, _)) if known => decoder.reset().map_err(failed)?,
                 decoder => {
-                    let resampler = Resampler::new(config.sample_rate(), RATE, channels);
+                    let resampler = Resampler::new(config.sample_rate(), RATE, channels).map_err(failed)?;
                     *decoder = Some((config, AacDecoder::new(config).map_err(failed)?, resampler));
                 }
             }
@@ -142,7 +141,7 @@ impl EncodeAudio {
         if let Some((_, count)) = &mut self.stretch {
             *count += i64::from(FRAME_SAMPLES);
         }
-        resampler.push(&mix(pcm, config.channels(), channels), &mut self.held);
+        resampler.push(&mix(pcm, config.channels(), channels), &mut self.held).map_err(failed)?;
         Ok(true)
     }
 
@@ -153,7 +152,8 @@ impl EncodeAudio {
         }
         let mut rest = Vec::new();
         if let Some((_, _, resampler)) = &mut self.decoder {
-            resampler.finish(&mut rest);
+            let finished = resampler.finish(&mut rest);
+            finished.map_err(|source| MergeError::Codec { segment: segment.to_owned(), source })?;
         }
         self.write(&rest, segment)
     }

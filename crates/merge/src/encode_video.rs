@@ -129,7 +129,7 @@ impl EncodeVideo {
         let black = self.black.front().is_some_and(|&(from, _)| from <= at);
         let source = match self.shown.as_ref().filter(|_| !black) {
             Some(shown) => Source::Picture {
-                picture: Picture::packed(shown.size, &shown.planes).map_err(library)?,
+                picture: Picture::packed(shown.picture.size(), shown.picture.as_bytes()).map_err(library)?,
                 colour: shown.colour,
                 generation: self.generation,
             },

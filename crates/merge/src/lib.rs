@@ -2,10 +2,15 @@
 //! script does, without Python and FFmpeg.
 //!
 //! [`plan`] is pure: playlists and the sizes of the segments go in, a [`Plan`] comes out that can be shown, changed
-//! and stored. It says which segments of which user go where on the time line of which file.
+//! and stored. It says which segments of which user go where on the time line of which file. [`execute`] writes the
+//! files, in one pass over the media and with little memory, from a [`Source`] (a directory, or a folder in a bucket
+//! with the feature `bucket`) into a [`Sink`]. Pictures and sound are copied as they are wherever nothing asks for new
+//! ones; [`Merged`] says what was done, and why.
+//!
+//! Not here: mixed-stream recordings, and recordings in other containers than MPEG-TS.
 //!
 //! ```
-//! use recorder_merge::{Folder, MergeOptions, plan};
+//! use recorder_merge::{DirectorySink, DirectorySource, Folder, MergeOptions, execute, plan};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut folder = Folder::default();
@@ -18,6 +23,13 @@
 //!
 //! let plan = plan(&folder, &MergeOptions::default());
 //! assert_eq!(plan.users[0].outputs[0].name, "YWxpY2U._20231114221320000_av.mp4");
+//!
+//! // There are no such segments on the disk, which the report tells.
+//! # let directory = tempfile::tempdir()?;
+//! # let directory = directory.path();
+//! let (mut source, mut sink) = (DirectorySource::new(directory), DirectorySink::new(directory));
+//! let reports = execute(&plan, &MergeOptions::default(), &mut source, &mut sink, &mut |_| {});
+//! assert!(reports[0].result.is_err() && reports[0].skipped.len() == 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -41,7 +53,6 @@ mod movie;
 mod options;
 mod pictures;
 mod plan;
-mod resample;
 mod script;
 mod silence;
 mod sink;

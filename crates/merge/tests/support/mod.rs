@@ -5,7 +5,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use recorder_hls::{AccessUnit, Action, PlaylistHeader, PlaylistText, Segmenter, SegmenterOptions, Streams};
+use recorder_hls::{
+    AccessUnit, Action, PlaylistHeader, PlaylistText, Pushed, Segmenter, SegmenterOptions, Streams,
+};
 use recorder_merge::{DirectorySink, DirectorySource, MergeOptions, Plan, Report, Source, execute, plan};
 use recorder_mp4::{FileReader, TrackInfo, TrackSample};
 use recorder_testkit::{aac, h264};
@@ -49,8 +51,10 @@ impl Recording {
         });
     }
 
-    /// Takes samples, `at` later than they say.
-    pub(crate) fn push(&mut self, samples: &[Sample], at: RoomTime) {
+    /// Takes samples, `at` later than they say. Gives those that are in the recording: a recorder drops what has no
+    /// time of its own.
+    pub(crate) fn push(&mut self, samples: &[Sample], at: RoomTime) -> Vec<Sample> {
+        let mut written = Vec::with_capacity(samples.len());
         for sample in samples {
             let moved = |time: recorder_types::Timestamp| time.to_room_time().unwrap().saturating_add(at);
             let unit =
@@ -59,8 +63,11 @@ impl Recording {
                 TrackConfig::H264(_) => self.segmenter.push_video(&unit),
                 _ => self.segmenter.push_audio(&unit),
             };
-            let _ = pushed.unwrap();
+            if pushed.unwrap() == Pushed::Written {
+                written.push(sample.clone());
+            }
         }
+        written
     }
 
     /// Writes playlist and segments.
