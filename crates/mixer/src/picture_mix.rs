@@ -1,0 +1,238 @@
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+
+use recorder_codec::{
+    Codecs, EncodedPicture, H264EncoderOptions, I420, PictureKind, Plane, VideoEncoder, YuvMatrix,
+};
+use recorder_compositor::{Canvas, Colour, Matrix, Picture, Range, Rgb, Source, Tile};
+use recorder_types::{MediaId, RoomTime, Timescale, Timestamp, UserId};
+
+use crate::scene::{Fill, Scene, Window};
+use crate::streams::Streams;
+use crate::{MixError, MixStats, Mixed, VideoOptions};
+
+/// A published video that gives no new picture for so long pauses.
+const PAUSE: RoomTime = RoomTime::from_secs(2);
+/// Generations from here on are those of still pictures.
+const STILL: u64 = 1 << 63;
+
+/// The video side of a mix: a canvas that follows the scene, and its encoder.
+pub(crate) struct PictureMix {
+    options: VideoOptions,
+    start: RoomTime,
+    scene: Scene,
+    /// Counts scenes, so that still pictures of two scenes are told apart.
+    scenes: u64,
+    scenes_ahead: VecDeque<(RoomTime, Scene)>,
+    stage: Option<Stage>,
+    /// Number of the next picture.
+    next: i64,
+    encoded: Vec<EncodedPicture>,
+}
+
+/// What is made when the colours of the mix are known.
+struct Stage {
+    canvas: Canvas,
+    background: Rgb,
+    encoder: Box<dyn VideoEncoder>,
+    /// Whether the canvas has the tiles of the scene.
+    is_set: bool,
+}
+
+impl PictureMix {
+    pub(crate) fn new(options: VideoOptions, start: RoomTime) -> Result<Self, MixError> {
+        if !(1..=60).contains(&options.fps) {
+            return Err(MixError::FrameRate { fps: options.fps });
+        }
+        // An odd side is refused here and not at the first picture.
+        Canvas::new(options.size, Colour::default(), Rgb::BLACK, options.level)?;
+        Ok(Self {
+            options,
+            start,
+            scene: Scene::default(),
+            scenes: 0,
+            scenes_ahead: VecDeque::new(),
+            stage: None,
+            next: 0,
+            encoded: Vec::new(),
+        })
+    }
+
+    pub(crate) fn set_scene(&mut self, at: RoomTime, scene: Scene) -> Result<(), MixError> {
+        if let Some((last, _)) = self.scenes_ahead.back()
+            && *last > at
+        {
+            return Err(MixError::SceneOrder { at, last: *last });
+        }
+        let size = self.options.size;
+        let mut trial = Canvas::new(size, Colour::default(), Rgb::BLACK, self.options.level)?;
+        trial.set_tiles(&tiles(&scene))?;
+        self.scenes_ahead.push_back((at, scene));
+        Ok(())
+    }
+
+    /// The time of the next picture.
+    pub(crate) fn due(&self) -> RoomTime {
+        self.start.saturating_add(self.time_of(self.next))
+    }
+
+    /// Composes and encodes the next picture.
+    pub(crate) fn picture(
+        &mut self,
+        horizon: RoomTime,
+        streams: &mut Streams,
+        codecs: &dyn Codecs,
+        stats: &mut MixStats,
+        out: &mut VecDeque<Mixed>,
+    ) -> Result<(), MixError> {
+        let now = self.due();
+        while self.scenes_ahead.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, scene)) = self.scenes_ahead.pop_front() else { break };
+            self.scene = scene;
+            self.scenes += 1;
+            if let Some(stage) = &mut self.stage {
+                stage.is_set = false;
+            }
+        }
+        let shown: Vec<&(UserId, MediaId)> =
+            self.scene.windows.iter().filter_map(|w| w.user.as_ref()).collect();
+        streams.show(&shown, now, horizon, codecs)?;
+        self.prepare(streams, codecs)?;
+        let Self { stage: Some(stage), scene, scenes, options, .. } = self else { return Ok(()) };
+        if !stage.is_set {
+            if stage.background != scene.background {
+                let colour = stage.canvas.colour();
+                stage.canvas = Canvas::new(options.size, colour, scene.background, options.level)?;
+                stage.background = scene.background;
+            }
+            stage.canvas.set_tiles(&tiles(scene))?;
+            stage.canvas.set_overlays(scene.overlays.clone());
+            let image = scene.background_image.as_ref();
+            let behind = image.map(|(image, _)| (image.picture.as_picture(), image.colour));
+            stage.canvas.set_background_picture(behind, image.map_or(Default::default(), |(_, mode)| *mode));
+            stage.is_set = true;
+        }
+        let still = STILL | (*scenes << 16);
+        let sources: Vec<Source<'_>> = (0_u64..)
+            .zip(&scene.windows)
+            .map(|(index, window)| source(window, still | index, now, streams))
+            .collect::<Result<_, _>>()?;
+        let composed = stage.canvas.compose(&sources)?;
+        stats.scaled += u64::try_from(composed.scaled).unwrap_or(0);
+        let planes =
+            stage.canvas.picture().planes().map(|plane| Plane { data: plane.data, stride: plane.stride });
+        let picture = I420::new(options.size, planes)?;
+        let ticks = Timescale::new(u32::from(options.fps)).expect("1 to 60");
+        let pts = Timestamp::new(self.next, ticks);
+        stage.encoder.encode(&picture, pts, PictureKind::Any, &mut self.encoded)?;
+        self.next += 1;
+        stats.pictures += 1;
+        self.give(out);
+        Ok(())
+    }
+
+    pub(crate) fn finish(&mut self, out: &mut VecDeque<Mixed>) -> Result<(), MixError> {
+        if let Some(stage) = &mut self.stage {
+            stage.encoder.finish(&mut self.encoded)?;
+        }
+        self.give(out);
+        Ok(())
+    }
+
+    /// The canvas as it was encoded last; `None` before the first picture.
+    pub(crate) fn canvas(&self) -> Option<Picture<'_>> {
+        self.stage.as_ref().filter(|_| self.next > 0).map(|stage| stage.canvas.picture())
+    }
+
+    /// Makes canvas and encoder, once.
+    fn prepare(&mut self, streams: &Streams, codecs: &dyn Codecs) -> Result<(), MixError> {
+        if self.stage.is_some() {
+            return Ok(());
+        }
+        let options = &self.options;
+        let windows = self.scene.windows.iter();
+        let first = windows.filter_map(|window| streams.picture(window.user.as_ref()?)).next();
+        let matrix = options.matrix.unwrap_or_else(|| match first {
+            Some(picture) => picture.colour().matrix,
+            None => Colour::implied_by(options.size).matrix,
+        });
+        let colour = Colour { matrix, range: Range::Limited };
+        let canvas = Canvas::new(options.size, colour, self.scene.background, options.level)?;
+        let per_key = u32::from(options.fps).saturating_mul(options.gop_seconds.into());
+        let encoder = codecs.video_encoder(
+            &H264EncoderOptions::default()
+                .with_bits_per_second(options.bits_per_second)
+                .with_pictures_per_second(options.fps)
+                .with_pictures_per_key(NonZeroU32::new(per_key).unwrap_or(NonZeroU32::MIN))
+                .with_matrix(match matrix {
+                    Matrix::Bt601 => YuvMatrix::Bt601,
+                    Matrix::Bt709 => YuvMatrix::Bt709,
+                }),
+        )?;
+        self.stage = Some(Stage { canvas, background: self.scene.background, encoder, is_set: false });
+        Ok(())
+    }
+
+    fn give(&mut self, out: &mut VecDeque<Mixed>) {
+        for picture in self.encoded.drain(..) {
+            // The encoder keeps the times it was given: the number of a picture.
+            let at = self.start.saturating_add(time_of(picture.sample.pts.ticks(), self.options.fps));
+            out.push_back(Mixed::Picture { at, data: picture.sample.data, is_key: picture.is_key });
+        }
+    }
+
+    fn time_of(&self, number: i64) -> RoomTime {
+        time_of(number, self.options.fps)
+    }
+}
+
+impl std::fmt::Debug for PictureMix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PictureMix")
+            .field("options", &self.options)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long after the first the picture `number` is shown; rounded to the nearest nanosecond, never summed.
+fn time_of(number: i64, fps: u16) -> RoomTime {
+    let scale = Timescale::new(u32::from(fps)).expect("1 to 60");
+    Timestamp::new(number, scale).to_room_time().unwrap_or(RoomTime::MAX)
+}
+
+fn tiles(scene: &Scene) -> Vec<Tile> {
+    scene.windows.iter().map(|window| window.tile).collect()
+}
+
+/// What a window shows at `now`. `still` is the generation of its placeholder.
+fn source<'a>(
+    window: &'a Window,
+    still: u64,
+    now: RoomTime,
+    streams: &'a Streams,
+) -> Result<Source<'a>, MixError> {
+    let stands_in = |image: &'a crate::Image| Source::Picture {
+        picture: image.picture.as_picture(),
+        colour: image.colour,
+        generation: still,
+    };
+    let placeholder = window.placeholder.as_deref();
+    let Some(user) = &window.user else { return Ok(placeholder.map_or(Source::Nothing, stands_in)) };
+    let Some(picture) = streams.picture(user) else {
+        return Ok(placeholder.map_or(Source::Nothing, stands_in));
+    };
+    let has_ended = !streams.has_video(user, now);
+    if has_ended && let Some(image) = placeholder {
+        return Ok(stands_in(image));
+    }
+    let pauses = has_ended || now.saturating_sub(picture.pts()) > PAUSE;
+    if pauses && window.fill == Fill::Black {
+        return Ok(Source::Colour(Rgb::BLACK));
+    }
+    Ok(Source::Picture {
+        picture: picture.picture()?,
+        colour: picture.colour(),
+        generation: picture.generation(),
+    })
+}

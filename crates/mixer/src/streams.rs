@@ -1,0 +1,221 @@
+use recorder_codec::Codecs;
+use recorder_compositor::{Colour, ComposeError, Picture};
+use recorder_types::{MediaId, MediaKind, RoomTime, TrackConfig, UserId};
+
+use crate::scene::StreamId;
+use crate::unit::Unit;
+use crate::view::{Shown, View, colour_of};
+use crate::voice::Voice;
+use crate::{AudioOptions, MixError};
+
+/// All streams that are published, or have ended and are still seen or heard.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    streams: Vec<Stream>,
+    /// Counts what was published.
+    published: u64,
+}
+
+#[derive(Debug)]
+struct Stream {
+    id: StreamId,
+    /// No two streams have the same, so that their pictures are told apart.
+    number: u64,
+    from: RoomTime,
+    until: Option<RoomTime>,
+    media: Media,
+}
+
+#[derive(Debug)]
+enum Media {
+    Video(Box<View>),
+    Audio {
+        voice: Box<Voice>,
+        is_over: bool,
+    },
+    /// Of a kind that is not mixed.
+    Ignored,
+}
+
+/// A picture that is seen now.
+pub(crate) struct Seen<'a> {
+    shown: &'a Shown,
+    number: u64,
+    count: u64,
+}
+
+impl Streams {
+    pub(crate) fn publish(
+        &mut self,
+        from: RoomTime,
+        id: StreamId,
+        config: TrackConfig,
+        has_video: bool,
+        audio: Option<&AudioOptions>,
+    ) -> Result<(), MixError> {
+        let media = match (id.kind, config) {
+            (MediaKind::Video, TrackConfig::H264(h264)) if has_video => {
+                Media::Video(Box::new(View::new(h264)))
+            }
+            (MediaKind::Video, TrackConfig::H264(_)) => Media::Ignored,
+            (MediaKind::Audio, config @ (TrackConfig::Aac(_) | TrackConfig::Opus(_))) => match audio {
+                Some(mix) => {
+                    let voice = Box::new(Voice::new(config, mix.sample_rate, mix.channels));
+                    Media::Audio { voice, is_over: false }
+                }
+                None => Media::Ignored,
+            },
+            _ => return Err(MixError::WrongKind { stream: id }),
+        };
+        self.published += 1;
+        self.streams.push(Stream { id, number: self.published, from, until: None, media });
+        Ok(())
+    }
+
+    pub(crate) fn unpublish(&mut self, id: &StreamId, at: RoomTime) {
+        if let Some(stream) =
+            self.streams.iter_mut().rfind(|stream| stream.id == *id && stream.until.is_none())
+        {
+            stream.until = Some(at);
+        }
+    }
+
+    /// Whether the video of a participant goes on at `now`.
+    pub(crate) fn has_video(&self, (user, media): &(UserId, MediaId), now: RoomTime) -> bool {
+        self.streams.iter().any(|stream| {
+            matches!(stream.media, Media::Video(_))
+                && stream.id.user == *user
+                && stream.id.media == *media
+                && stream.from <= now
+                && stream.until.is_none_or(|until| until > now)
+        })
+    }
+
+    pub(crate) fn push(&mut self, id: &StreamId, unit: Unit) -> Result<(), MixError> {
+        let stream = self.streams.iter_mut().rfind(|stream| stream.id == *id && stream.until.is_none());
+        match stream {
+            None => return Err(MixError::NotPublished { stream: id.clone() }),
+            Some(stream) => match &mut stream.media {
+                Media::Video(view) => view.push(unit),
+                Media::Audio { voice, .. } => voice.push(unit),
+                Media::Ignored => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// Brings the videos of `users` up to `now`; the others rest. Forgets what was replaced.
+    pub(crate) fn show(
+        &mut self,
+        users: &[&(UserId, MediaId)],
+        now: RoomTime,
+        horizon: RoomTime,
+        codecs: &dyn Codecs,
+    ) -> Result<(), MixError> {
+        for stream in &mut self.streams {
+            let Media::Video(view) = &mut stream.media else { continue };
+            let is_wanted =
+                users.iter().any(|(user, media)| *user == stream.id.user && *media == stream.id.media);
+            if !is_wanted {
+                view.hide(now);
+                continue;
+            }
+            let until = stream.until.unwrap_or(RoomTime::MAX);
+            view.show(now, horizon.min(until), codecs)?;
+            if until <= now {
+                view.flush(now);
+            }
+        }
+        self.forget(users, now);
+        Ok(())
+    }
+
+    /// Drops videos that have ended and are not wanted, or whose successor has a picture, and sounds that were heard.
+    fn forget(&mut self, users: &[&(UserId, MediaId)], now: RoomTime) {
+        let with_picture: Vec<(StreamId, u64)> = self
+            .streams
+            .iter()
+            .filter(|stream| matches!(&stream.media, Media::Video(view) if view.picture().is_some()))
+            .map(|stream| (stream.id.clone(), stream.number))
+            .collect();
+        self.streams.retain(|stream| {
+            let has_ended = stream.until.is_some_and(|until| until <= now);
+            match &stream.media {
+                _ if !has_ended => true,
+                Media::Ignored => false,
+                Media::Audio { voice, is_over } => !(*is_over && voice.is_idle()),
+                Media::Video(_) => {
+                    let is_wanted = users
+                        .iter()
+                        .any(|(user, media)| *user == stream.id.user && *media == stream.id.media);
+                    let is_replaced =
+                        with_picture.iter().any(|(id, number)| *id == stream.id && *number > stream.number);
+                    is_wanted && !is_replaced
+                }
+            }
+        });
+    }
+
+    /// The newest picture of a participant's video.
+    pub(crate) fn picture(&self, (user, media): &(UserId, MediaId)) -> Option<Seen<'_>> {
+        let mut newest_first = self.streams.iter().rev();
+        newest_first.find_map(|stream| match &stream.media {
+            Media::Video(view) if stream.id.user == *user && stream.id.media == *media => {
+                let shown = view.picture()?;
+                Some(Seen { shown, number: stream.number, count: view.count() })
+            }
+            _ => None,
+        })
+    }
+
+    /// Adds all sound from position `at` on, which is `now`, to `mix`.
+    pub(crate) fn mix_into(
+        &mut self,
+        at: i64,
+        now: RoomTime,
+        horizon: RoomTime,
+        mix: &mut [f32],
+        codecs: &dyn Codecs,
+    ) -> bool {
+        let mut is_heard = false;
+        for stream in &mut self.streams {
+            let Media::Audio { voice, is_over } = &mut stream.media else { continue };
+            let until = stream.until.unwrap_or(RoomTime::MAX);
+            let decoded = if until <= horizon && !*is_over {
+                *is_over = true;
+                voice.decode(until, codecs).and_then(|()| voice.finish())
+            } else {
+                voice.decode(horizon, codecs)
+            };
+            if let Err(error) = decoded {
+                // One voice that fails does not silence the others.
+                tracing::warn!(stream = %stream.id, %error, "sound lost");
+            }
+            is_heard |= voice.mix_into(at, mix);
+        }
+        self.streams.retain(|stream| {
+            let has_ended = stream.until.is_some_and(|until| until <= now);
+            !(has_ended && matches!(&stream.media, Media::Audio { voice, is_over: true } if voice.is_idle()))
+        });
+        is_heard
+    }
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) const fn pts(&self) -> RoomTime {
+        self.shown.pts
+    }
+
+    pub(crate) fn colour(&self) -> Colour {
+        colour_of(self.shown)
+    }
+
+    pub(crate) fn picture(&self) -> Result<Picture<'a>, ComposeError> {
+        Picture::packed(self.shown.buffer.size(), self.shown.buffer.as_bytes())
+    }
+
+    /// Another number for each picture of each stream.
+    pub(crate) const fn generation(&self) -> u64 {
+        (self.number << 40) | self.count
+    }
+}
