@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use recorder_types::Sample;
@@ -15,6 +16,12 @@ const BATCH_SAMPLES: usize = 4096;
 /// Bytes between two samples that are rather read than skipped.
 const MAX_GAP: u64 = 4 << 10;
 
+/// Buffers that are kept for the next reads, and the longest of them: a batch whose last sample is large.
+const KEPT_BUFFERS: usize = 8;
+const KEPT_BYTES: usize = 4 << 20;
+/// Shorter ones (headers, the last batch) are not worth keeping.
+const BATCH_FLOOR: usize = 1 << 20;
+
 /// One sample with its payload, out of a [`FileReader`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrackSample {
@@ -28,7 +35,8 @@ pub struct TrackSample {
 ///
 /// The payload is read about 1 MiB at a time, each byte once, and handed out as slices of that: memory in use is
 /// one such batch (or the largest sample), the `moov` box, and what the caller keeps: a payload that is kept holds its
-/// whole batch, so copy what is kept for long.
+/// whole batch, so copy what is kept for long. Up to eight batches that were let go are kept for the next reads, since
+/// memory fresh from the system costs about as much as reading into it.
 #[derive(Debug)]
 pub struct FileReader<R> {
     file: R,
@@ -38,6 +46,7 @@ pub struct FileReader<R> {
     ready: VecDeque<TrackSample>,
     failed: Vec<(usize, TrackError)>,
     ended: bool,
+    buffers: Arc<Buffers>,
 }
 
 impl<R: Read + Seek> FileReader<R> {
@@ -62,6 +71,7 @@ impl<R: Read + Seek> FileReader<R> {
             ready: VecDeque::new(),
             failed: Vec::new(),
             ended: false,
+            buffers: Arc::default(),
         };
         loop {
             match this.reader.poll()? {
@@ -180,12 +190,84 @@ impl<R: Read + Seek> FileReader<R> {
         }
         // Where it stands is not known if this fails.
         self.position = u64::MAX;
-        let mut data = Vec::with_capacity(size);
-        Read::by_ref(&mut self.file).take(len).read_to_end(&mut data).map_err(fail)?;
-        if data.len() != size {
-            return Err(fail(std::io::ErrorKind::UnexpectedEof.into()));
+        let mut bytes = self.buffers.take();
+        if let Some(data) = bytes.get_mut(..size) {
+            self.file.read_exact(data).map_err(fail)?;
+        } else {
+            bytes = Vec::with_capacity(size);
+            Read::by_ref(&mut self.file).take(len).read_to_end(&mut bytes).map_err(fail)?;
+            if bytes.len() != size {
+                return Err(fail(std::io::ErrorKind::UnexpectedEof.into()));
+            }
         }
         self.position = at + len;
-        Ok(data.into())
+        Ok(Bytes::from_owner(Buffer { bytes, len: size, home: Arc::clone(&self.buffers) }))
+    }
+}
+
+/// Buffers that nobody reads any more, whole as they were: what is written over needs no zeroing.
+#[derive(Debug, Default)]
+struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    /// One of them, or an empty one.
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn put_back(&self, bytes: Vec<u8>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT_BUFFERS && (BATCH_FLOOR..=KEPT_BYTES).contains(&bytes.len()) {
+            kept.push(bytes);
+        }
+    }
+}
+
+/// What was read: the first `len` bytes of a buffer that goes home when the last payload in it is dropped.
+struct Buffer {
+    bytes: Vec<u8>,
+    len: usize,
+    home: Arc<Buffers>,
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.home.put_back(std::mem::take(&mut self.bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_home_when_its_last_slice_is_dropped() {
+        let home = Arc::new(Buffers::default());
+        let kept = |home: &Buffers| home.0.lock().unwrap().len();
+        let bytes = vec![7; BATCH_FLOOR];
+        let address = bytes.as_ptr();
+        let whole = Bytes::from_owner(Buffer { bytes, len: 100, home: Arc::clone(&home) });
+        let slice = whole.slice(10..20);
+        assert_eq!(whole.len(), 100);
+        drop(whole);
+        assert_eq!((kept(&home), &slice[..]), (0, &[7; 10][..]));
+        drop(slice);
+        assert_eq!(kept(&home), 1);
+        let again = home.take();
+        assert_eq!((again.as_ptr(), again.len()), (address, BATCH_FLOOR));
+        for len in [BATCH_FLOOR - 1, KEPT_BYTES + 1] {
+            home.put_back(vec![0; len]);
+            assert_eq!(kept(&home), 0, "{len}");
+        }
+        for _ in 0..KEPT_BUFFERS + 3 {
+            home.put_back(vec![0; BATCH_FLOOR]);
+        }
+        assert_eq!(kept(&home), KEPT_BUFFERS);
     }
 }

@@ -10,12 +10,18 @@ use recorder::storage::{Bucket, BucketOptions};
 use recorder::types::{RoomTime, UnixMillis, UserId};
 use recorder::{
     AvMerge, ClockMode, KeyPrefix, MaxIdleTime, Now, Outcome, Recorder, RecorderOptions, Recording,
-    RecordingOptions, RoomEvent, TaskOptions,
+    RecordingOptions, RoomEvent, SendError, TaskOptions,
 };
 
 use crate::args::{Args, Participant};
 use crate::session::{Next, Session};
 use crate::table;
+
+/// Bytes of samples that are handed over at a time, and events at most.
+const BATCH_BYTES: usize = 1 << 20;
+const BATCH_EVENTS: usize = 4096;
+/// Bytes of samples on their way: few enough for the processor's cache to hold them from reading to writing.
+const QUEUE_BYTES: usize = 4 << 20;
 
 type AnyError = Box<dyn Error>;
 
@@ -43,7 +49,9 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     // The room's end is known here; an hour without anybody in between is no reason to stop.
     options.max_idle = MaxIdleTime::from_secs(86_400).ok_or("86400 s is the longest idle time")?;
     let deliverer = deliverer(args)?;
-    let mut recording = RecordingOptions::new(options, bucket.clone()).with_clock(ClockMode::Told { start });
+    let mut recording = RecordingOptions::new(options, bucket.clone())
+        .with_clock(ClockMode::Told { start })
+        .with_queue_bytes(QUEUE_BYTES);
     if let Some(deliverer) = &deliverer {
         recording = recording.with_deliverer(deliverer.clone());
     }
@@ -114,6 +122,7 @@ async fn play(
     realtime: bool,
     bar: &ProgressBar,
 ) -> Result<usize, AnyError> {
+    let mut room = Feed { recording, waiting: Vec::new(), bytes: 0 };
     let mut pace = Pace { start, began: realtime.then(Instant::now), latest: RoomTime::ZERO };
     // What comes next: by time, who joins before who speaks, then by the order of the arguments.
     let mut queue: BinaryHeap<Reverse<(RoomTime, Turn, usize)>> = sessions
@@ -126,32 +135,35 @@ async fn play(
     let mut failed = 0;
     while let Some(Reverse((at, _, index))) = queue.pop() {
         let Some(session) = sessions.get_mut(index) else { continue };
+        if realtime {
+            room.flush().await?;
+        }
         let now = pace.reach(at).await;
         if !std::mem::replace(&mut joined[index], true) {
             let sources = present.entry(session.user.clone()).or_default();
             *sources += 1;
             if *sources == 1 {
-                recording.event_at(now, RoomEvent::Enter { user: session.user.clone() }).await?;
+                room.tell(now, RoomEvent::Enter { user: session.user.clone() }).await?;
             }
             for (_, config) in session.tracks() {
                 let (user, media, origin) = (session.user.clone(), session.media, session.origin());
-                recording.event_at(now, RoomEvent::Publish { user, media, config, origin }).await?;
+                room.tell(now, RoomEvent::Publish { user, media, config, origin }).await?;
             }
         } else {
             match session.next() {
                 Ok(Next::Sample { kind, sample }) => {
                     bar.inc(u64::try_from(sample.data.len()).unwrap_or(0));
                     let (user, media) = (session.user.clone(), session.media);
-                    recording.event_at(now, RoomEvent::Sample { user, media, kind, sample }).await?;
+                    room.tell(now, RoomEvent::Sample { user, media, kind, sample }).await?;
                 }
                 Ok(Next::End) => {
-                    end_session(recording, now, session, &mut present).await?;
+                    end_session(&mut room, now, session, &mut present).await?;
                     continue;
                 }
                 Err(error) => {
                     bar.suspend(|| eprintln!("error: {}: {}", session.label, crate::chain(&error)));
                     failed += 1;
-                    end_session(recording, now, session, &mut present).await?;
+                    end_session(&mut room, now, session, &mut present).await?;
                     continue;
                 }
             }
@@ -165,7 +177,8 @@ async fn play(
             bar.suspend(|| eprintln!("warning: {}: {warning}", session.label));
         }
     }
-    recording.event_at(pace.now(), RoomEvent::Stop { code: LeaveCode::API_STOP }).await?;
+    room.tell(pace.now(), RoomEvent::Stop { code: LeaveCode::API_STOP }).await?;
+    room.flush().await?;
     Ok(failed)
 }
 
@@ -177,7 +190,7 @@ enum Turn {
 }
 
 async fn end_session(
-    recording: &Recording,
+    room: &mut Feed<'_>,
     now: Now,
     session: &Session,
     present: &mut HashMap<UserId, usize>,
@@ -186,14 +199,40 @@ async fn end_session(
     let sources = present.entry(user.clone()).or_default();
     *sources = sources.saturating_sub(1);
     if *sources == 0 {
-        recording.event_at(now, RoomEvent::Leave { user: user.clone() }).await?;
+        room.tell(now, RoomEvent::Leave { user: user.clone() }).await?;
         return Ok(());
     }
     for (kind, _) in session.tracks() {
         let (user, media) = (user.clone(), session.media);
-        recording.event_at(now, RoomEvent::Unpublish { user, media, kind }).await?;
+        room.tell(now, RoomEvent::Unpublish { user, media, kind }).await?;
     }
     Ok(())
+}
+
+/// The way into the recording: events in batches, which spare it a thread to wake for each sample.
+struct Feed<'a> {
+    recording: &'a Recording,
+    waiting: Vec<(Now, RoomEvent)>,
+    /// Bytes of the samples that wait.
+    bytes: usize,
+}
+
+impl Feed<'_> {
+    async fn tell(&mut self, now: Now, event: RoomEvent) -> Result<(), SendError> {
+        if let RoomEvent::Sample { sample, .. } = &event {
+            self.bytes += sample.data.len();
+        }
+        self.waiting.push((now, event));
+        if self.bytes < BATCH_BYTES && self.waiting.len() < BATCH_EVENTS {
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), SendError> {
+        self.bytes = 0;
+        self.recording.events_at(std::mem::take(&mut self.waiting)).await
+    }
 }
 
 /// The room's clock: as fast as it is asked for, or as people speak.

@@ -308,6 +308,11 @@ impl Driver {
     fn take(&mut self, message: Message) {
         match message {
             Message::Event { now, event, _room } => self.event(now, event),
+            Message::Events { events, _room } => {
+                for (now, event) in events {
+                    self.event(now, event);
+                }
+            }
             Message::Ask { now, event, answer } => {
                 let now = self.advance(now);
                 let result = self.core.event(now, event);

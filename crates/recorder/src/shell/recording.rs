@@ -27,6 +27,11 @@ pub(super) enum Message {
         event: RoomEvent,
         _room: Option<OwnedSemaphorePermit>,
     },
+    /// Several of them, in order.
+    Events {
+        events: Vec<(Now, RoomEvent)>,
+        _room: Option<OwnedSemaphorePermit>,
+    },
     /// As [`Message::Event`], and the sender waits for what came of it.
     Ask {
         now: Now,
@@ -101,11 +106,24 @@ impl Recording {
     /// # Errors
     /// [`SendError::Ended`].
     pub async fn event_at(&self, now: Now, event: RoomEvent) -> Result<(), SendError> {
-        let room = match self.weight(&event) {
-            0 => None,
-            bytes => Some(self.room.clone().acquire_many_owned(bytes).await.map_err(|_| SendError::Ended)?),
-        };
+        let room = self.wait_for_room(self.weight(&event)).await?;
         self.events.send(Message::Event { now, event, _room: room }).await.map_err(|_| SendError::Ended)
+    }
+
+    /// As [`Recording::event_at`] for several events in order, handed over at once: where files are played, waking the
+    /// task's thread for each sample costs more than recording it. They take one place of the queue and their bytes
+    /// of samples together, so some 1 MiB at a time is a good measure.
+    ///
+    /// # Errors
+    /// [`SendError::Ended`].
+    pub async fn events_at(&self, events: Vec<(Now, RoomEvent)>) -> Result<(), SendError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let weights = events.iter().map(|(_, event)| self.weight(event));
+        let most = u32::try_from(self.queue_bytes).unwrap_or(u32::MAX);
+        let room = self.wait_for_room(weights.fold(0, u32::saturating_add).min(most)).await?;
+        self.events.send(Message::Events { events, _room: room }).await.map_err(|_| SendError::Ended)
     }
 
     /// Takes an event that happens now and waits for what came of it.
@@ -159,6 +177,13 @@ impl Recording {
         let mut ended = self.ended.clone();
         let outcome = ended.wait_for(Option::is_some).await.map_err(|_| SendError::Ended)?;
         outcome.clone().ok_or(SendError::Ended)
+    }
+
+    async fn wait_for_room(&self, bytes: u32) -> Result<Option<OwnedSemaphorePermit>, SendError> {
+        if bytes == 0 {
+            return Ok(None);
+        }
+        self.room.clone().acquire_many_owned(bytes).await.map(Some).map_err(|_| SendError::Ended)
     }
 
     /// What `event` takes of the queue, in bytes: held to the whole queue, so that one large sample can pass.
