@@ -41,6 +41,22 @@ async fn record(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_in_batches_give_the_bytes_of_events_one_by_one() {
+    let one_by_one = record(&Bucket::memory(), |options| options).await;
+    for (batch, queue_bytes) in [(7, 64 << 20), (1 << 20, 64 << 20), (64, 1000)] {
+        let (root, bucket) = (tempfile::tempdir().unwrap(), Bucket::memory());
+        let options = told(options(), bucket.clone()).with_queue_bytes(queue_bytes);
+        let recording = recorder(root.path()).start(options).unwrap();
+        recording.events_at(Vec::new()).await.unwrap();
+        for events in call(25).chunks(batch) {
+            recording.events_at(events.to_vec()).await.unwrap();
+        }
+        assert_eq!(recording.ended().await.unwrap().kept, 0);
+        assert_eq!(objects(&bucket).await, one_by_one, "{batch} events, {queue_bytes} bytes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_bucket_holds_what_the_core_makes() {
     let directory = tempfile::tempdir().unwrap();
     let local = Bucket::local(directory.path(), BucketOptions::default()).unwrap();
