@@ -21,7 +21,7 @@ const LARGE: usize = 1_000_000;
 fn push(segmenter: &mut Segmenter, at: i64, data: Bytes) -> (usize, usize) {
     let at = RoomTime::from_millis(at);
     let region = Region::new(ALLOCATOR);
-    segmenter.push_video(&AccessUnit { pts: at, dts: at, data }).unwrap();
+    let _ = segmenter.push_video(&AccessUnit { pts: at, dts: at, data }).unwrap();
     let mut written = 0;
     while let Some(action) = segmenter.poll() {
         if let Action::SegmentData { data } = action {
