@@ -1,3 +1,4 @@
+pub use recorder_layout::Rgb;
 use recorder_types::Size;
 
 use crate::geometry::Rect;
@@ -92,28 +93,6 @@ fn round(numerator: i64, denominator: i64) -> i64 {
 
 fn sample(value: i64) -> u8 {
     u8::try_from(value.clamp(0, 255)).expect("clamped to a byte")
-}
-
-/// A colour, gamma-coded, 0 to 255.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Rgb {
-    /// Red.
-    pub red: u8,
-    /// Green.
-    pub green: u8,
-    /// Blue.
-    pub blue: u8,
-}
-
-impl Rgb {
-    /// No light.
-    pub const BLACK: Self = Self::new(0, 0, 0);
-
-    /// From its three parts.
-    #[must_use]
-    pub const fn new(red: u8, green: u8, blue: u8) -> Self {
-        Self { red, green, blue }
-    }
 }
 
 /// The samples of one colour.
