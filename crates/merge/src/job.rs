@@ -4,9 +4,10 @@ use std::io;
 
 use bytes::Bytes;
 use recorder_hls::SegmentIndex;
+use recorder_types::aac::FRAME_SAMPLES;
 use recorder_types::{MediaKind, UnixMillis};
 
-use crate::clock::Clocks;
+use crate::clock::{Clocks, HZ};
 use crate::error::MergeError;
 use crate::execute::Progress;
 use crate::plan::{Output, Piece, Skipped, SkippedReason};
@@ -87,6 +88,13 @@ impl<'a> Job<'a> {
         };
         let picture = index.video().and_then(|video| video.pictures().next()).map(|picture| picture.pts);
         let frame = index.audio().and_then(|audio| audio.frames().next()).map(|frame| frame.pts);
+        // Segments of sound alone are named by a grid, not by their first frame.
+        let grain = match index.audio() {
+            Some(audio) if picture.is_none() => {
+                HZ * i64::from(FRAME_SAMPLES) / i64::from(audio.config().sample_rate())
+            }
+            _ => 0,
+        };
         let Some(presented) = picture.into_iter().chain(frame).min() else {
             self.skip(number, SkippedReason::DamagedSegment("it has no samples".into()));
             return Ok(None);
@@ -94,7 +102,7 @@ impl<'a> Job<'a> {
         let offset = match self.offsets.get_mut(number) {
             Some(Some(offset)) => *offset,
             unknown => {
-                let offset = self.clocks.place(piece, presented);
+                let offset = self.clocks.place(piece, presented, grain);
                 if let Some(unknown) = unknown {
                     *unknown = Some(offset);
                 }

@@ -4,10 +4,11 @@
 mod support;
 
 use recorder_merge::{Blanks, CopyMode, FrameRate, MergeOptions, Method, Reason};
+use recorder_room_input::{MediaSource, OpenOptions};
 use recorder_testkit::ffmpeg::{self, Verdict};
 use recorder_testkit::media::media_file;
-use recorder_types::RoomTime;
-use support::{ALICE, Movie, Recording, aac, annex_b, merge, pictures, real, silence};
+use recorder_types::{RoomTime, Sample};
+use support::{ALICE, Movie, Recording, aac, annex_b, merge, pcm, pictures, real, silence};
 
 const NAME: &str = "YWxpY2U._20231114221320000_av.mp4";
 
@@ -108,6 +109,76 @@ fn sound_is_heard_where_it_was() {
 }
 
 #[test]
+fn a_damaged_picture_keeps_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
+    // Groups of 2 s, each of another grey; the key frame of the third is cut off in the middle.
+    let mut seen = pictures(320, 180, 8);
+    let key = &mut seen[60].data;
+    *key = key.slice(..key.len() - 40);
+    video.push(&seen, RoomTime::ZERO);
+    video.finish();
+    let mut options = MergeOptions::default();
+    options.copy = CopyMode::Never;
+    let (_, reports) = merge(folder.path(), &options);
+    assert!(reports[0].result.is_ok(), "{reports:?}");
+    let movie = Movie::open(folder.path(), NAME);
+    clean(&movie);
+    assert_eq!(movie.of(true).len(), 120);
+    let Some(planes) = ffmpeg::decode_i420(&movie.path) else { return };
+    let frame = 320 * 180 * 3 / 2;
+    let luma = |number: usize, y: usize| planes[number * frame + y * 320 + 160];
+    let all_like = |frames: std::ops::Range<usize>, like: u8| {
+        for number in frames {
+            for y in [4, 90, 130, 176] {
+                assert!(luma(number, y).abs_diff(like) < 4, "{} at {y} in {number}", luma(number, y));
+            }
+        }
+    };
+    let (first, second, fourth) = (luma(15, 90), luma(45, 90), luma(105, 90));
+    assert!(first.abs_diff(second) > 8 && second.abs_diff(fourth) > 16, "{first} {second} {fourth}");
+    all_like(31..60, second);
+    all_like(61..90, second);
+    all_like(91..120, fourth);
+}
+
+#[test]
+fn a_guessed_picture_is_not_shown() {
+    let Some(clip) = media_file("camera-set/asl_again.h264") else { return };
+    let mut source = MediaSource::open(&clip, &OpenOptions::default()).unwrap();
+    let config = source.tracks()[0].config.clone();
+    let samples: Vec<Sample> = source.by_ref().map(|sample| sample.unwrap().1).collect();
+    // How far the last picture is from those of the second half on average, in luma.
+    let moves = |samples: &[Sample]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recording = Recording::new(folder.path(), "", ALICE, "main_video", config.clone());
+        recording.push(samples, RoomTime::ZERO);
+        recording.finish();
+        let mut options = MergeOptions::default();
+        options.copy = CopyMode::Never;
+        let (_, reports) = merge(folder.path(), &options);
+        assert!(reports[0].result.is_ok(), "{reports:?}");
+        let movie = Movie::open(folder.path(), &reports[0].output);
+        clean(&movie);
+        let size = movie.tracks[0].size.unwrap();
+        let luma = usize::try_from(size.width() * size.height()).unwrap();
+        let planes = ffmpeg::decode_i420(&movie.path)?;
+        let pictures: Vec<&[u8]> =
+            planes.chunks_exact(luma * 3 / 2).map(|picture| &picture[..luma]).collect();
+        let (last, half) = (pictures.last().unwrap(), &pictures[pictures.len() / 2..]);
+        let apart = |a: &[u8]| a.iter().zip(*last).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+        let most = half.iter().map(|picture| apart(picture)).max().unwrap();
+        Some(most as f64 / luma as f64)
+    };
+    let mut damaged = samples.clone();
+    let hit = &mut damaged[samples.len() / 3].data;
+    *hit = hit.slice(..hit.len() / 2);
+    let (Some(whole), Some(damaged)) = (moves(&samples), moves(&damaged)) else { return };
+    println!("{whole} and {damaged}");
+    assert!(whole > 3.0 && damaged < 1.5, "{whole} in a clip that moves, {damaged} after the damage");
+}
+
+#[test]
 fn sound_that_changes_its_rate_is_joined() {
     let folder = tempfile::tempdir().unwrap();
     let (config, first) = aac(44_100, 1);
@@ -125,28 +196,6 @@ fn sound_that_changes_its_rate_is_joined() {
     clean(&movie);
     let heard = movie.of(false);
     assert!(heard.windows(2).all(|pair| (pair[1].0 - pair[0].0 - 1024.0 / 48_000.0).abs() < 1e-6));
-}
-
-/// Mono at 8 kHz, by FFmpeg, which lays it on its time line.
-fn pcm(path: &std::path::Path) -> Option<Vec<i16>> {
-    let mut command = std::process::Command::new(ffmpeg::find("ffmpeg")?);
-    command.args(["-nostdin", "-v", "error", "-i"]).arg(path);
-    command.args([
-        "-map",
-        "0:a:0",
-        "-af",
-        "aresample=async=1:first_pts=0",
-        "-ac",
-        "1",
-        "-ar",
-        "8000",
-        "-f",
-        "s16le",
-        "-",
-    ]);
-    let output = command.output().unwrap();
-    assert!(output.status.success());
-    Some(output.stdout.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect())
 }
 
 fn envelope(pcm: &[i16]) -> Vec<i64> {

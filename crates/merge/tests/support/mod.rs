@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use bytes::Bytes;
 use recorder_hls::{
@@ -10,7 +11,7 @@ use recorder_hls::{
 };
 use recorder_merge::{DirectorySink, DirectorySource, MergeOptions, Plan, Report, Source, execute, plan};
 use recorder_mp4::{FileReader, TrackInfo, TrackSample};
-use recorder_testkit::{aac, h264};
+use recorder_testkit::{aac, ffmpeg, h264};
 use recorder_types::aac::AudioSpecificConfig;
 use recorder_types::{
     AacConfig, H264Config, MediaId, NalFraming, RoomTime, Sample, Size, Timescale, TrackConfig, UnixMillis,
@@ -158,4 +159,26 @@ pub(crate) fn real(path: &Path, is_video: bool) -> (TrackConfig, Timescale, Vec<
     let samples = std::iter::from_fn(|| reader.next_sample().unwrap());
     let samples = samples.filter(|sample| sample.at.track == track).map(|sample| sample.sample).collect();
     (info.config, info.timescale, samples)
+}
+
+/// Mono at 8 kHz, by FFmpeg, which lays it on its time line.
+pub(crate) fn pcm(path: &Path) -> Option<Vec<i16>> {
+    let mut command = Command::new(ffmpeg::find("ffmpeg")?);
+    command.args(["-nostdin", "-v", "error", "-i"]).arg(path);
+    command.args([
+        "-map",
+        "0:a:0",
+        "-af",
+        "aresample=async=1:first_pts=0",
+        "-ac",
+        "1",
+        "-ar",
+        "8000",
+        "-f",
+        "s16le",
+        "-",
+    ]);
+    let output = command.output().unwrap();
+    assert!(output.status.success());
+    Some(output.stdout.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect())
 }
