@@ -79,6 +79,8 @@ impl ScriptReader {
                     self.script.steps.pop_front();
                 }
                 Some(Step::Segment(piece)) => {
+                    // Its memory may serve the next.
+                    self.samples = None;
                     let data = job.read(*piece)?.ok_or_else(|| changed(job))?;
                     self.samples = Some(Samples::new(data));
                     self.script.steps.pop_front();

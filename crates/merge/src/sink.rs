@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::source::check_name;
 
 /// Bytes that are gathered for one write.
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 1 << 20;
 
 /// Where merged files go. A file appears whole or not at all.
 pub trait Sink {
