@@ -216,6 +216,65 @@ fn what_is_missing_empty_or_damaged_is_told_and_the_rest_is_merged() {
 }
 
 #[test]
+fn a_segment_that_was_cut_off_does_not_take_the_others_down() {
+    for left in [1, 3, 188 * 7, 188 * 40 + 91] {
+        let folder = tempfile::tempdir().unwrap();
+        for user in [ALICE, "Ym9i"] {
+            let mut video = Recording::new(folder.path(), "", user, "main_video", annex_b());
+            video.push(&pictures(320, 180, 30), RoomTime::ZERO);
+            video.finish();
+        }
+        let stem = format!("1400000001_1001__UserId_s_{ALICE}__UserId_e_main_video");
+        let cut = format!("{stem}_20231114221330000.ts");
+        let whole = fs::read(folder.path().join(&cut)).unwrap();
+        fs::write(folder.path().join(&cut), &whole[..left]).unwrap();
+        let (_, reports) = merge(folder.path(), &MergeOptions::default());
+        assert_eq!(reports.len(), 2);
+        for report in &reports {
+            let merged = report.result.as_ref().unwrap();
+            assert!((merged.duration_nanos - 30_000_000_000).abs() < 100_000_000, "{merged:?}");
+            let movie = Movie::open(folder.path(), &report.output);
+            clean(&movie);
+            let seen = movie.of(true).len();
+            println!("{left} bytes left, {}: {seen} pictures, {:?}", report.user, report.skipped);
+            if report.user != ALICE {
+                assert!(seen == 450 && report.skipped.is_empty());
+            } else if let [skipped] = &report.skipped[..] {
+                assert!(skipped.name == cut && skipped.reason.is_damage() && seen == 300, "{seen}");
+            } else {
+                // What came before the cut is used.
+                assert!(left > 188 * 3 && (301..450).contains(&seen), "{left}: {seen}");
+            }
+        }
+    }
+}
+
+#[test]
+fn recordings_of_another_room_beside_and_below_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("2002");
+    fs::create_dir(&other).unwrap();
+    let record = |folder: &std::path::Path, seconds| {
+        let mut video = Recording::new(folder, "", ALICE, "main_video", annex_b());
+        video.push(&pictures(320, 180, seconds), RoomTime::ZERO);
+        video.finish();
+    };
+    record(&other, 20);
+    record(folder.path(), 4);
+    // A mixed recording, a playlist of somebody else's, and a folder with the name of a segment.
+    fs::write(folder.path().join("1400000001_2002.m3u8"), "#EXTM3U\n").unwrap();
+    fs::write(folder.path().join("index.m3u8"), "no playlist").unwrap();
+    fs::create_dir(folder.path().join("x_20231114221320000.ts")).unwrap();
+    let (plan, reports) = merge(folder.path(), &MergeOptions::default());
+    assert!(plan.skipped.is_empty(), "{:?}", plan.skipped);
+    assert_eq!(reports.len(), 1);
+    let movie = Movie::open(folder.path(), NAME);
+    assert_eq!(movie.of(true).len(), 60);
+    assert!(!other.join("merged").exists() && !other.join(NAME).exists());
+    clean(&movie);
+}
+
+#[test]
 fn what_asks_for_new_pictures_is_an_error_where_only_copies_are_wanted() {
     let folder = tempfile::tempdir().unwrap();
     let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());

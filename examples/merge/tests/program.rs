@@ -29,23 +29,146 @@ fn folder(directory: &Path, segment: &[u8]) {
     fs::write(directory.join(second), b"damaged").unwrap();
 }
 
+/// A folder of which only the plan is made: playlists of alice's pictures and of bob's sound, and segments of no use.
+fn plan_only(directory: &Path) {
+    let write = |stem: &str, segments: &[(&str, u32)]| {
+        let mut playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n".to_owned();
+        for (start, seconds) in segments {
+            let name = format!("{stem}_20231114{start}.ts");
+            playlist += &format!("#EXTINF:{seconds},\n{name}\n");
+            fs::write(directory.join(name), b"x").unwrap();
+        }
+        fs::write(directory.join(format!("{stem}.m3u8")), playlist + "#EXT-X-ENDLIST\n").unwrap();
+    };
+    write(STEM, &[("221320000", 10), ("221335000", 10), ("221402500", 10)]);
+    write("1400000001_1001__UserId_s_Ym9i__UserId_e_main_audio", &[("221320123", 10)]);
+}
+
 #[test]
 fn wrong_values_and_foreign_folders_are_errors_with_a_reason() {
-    let empty = tempfile::tempdir().unwrap();
+    let (empty, full) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    plan_only(full.path());
     let here = empty.path().to_str().unwrap();
+    let full = full.path().to_str().unwrap();
     for (arguments, why) in [
-        (&["-m", "0"][..], "--folder"),
-        (&["-f", here, "-m", "2"], "--mode"),
-        (&["-f", here, "-p", "0"], "not above 0"),
-        (&["-f", here, "-r", "-2", "10"], "size -2 10"),
+        (&[][..], "--folder"),
+        (&["-m", "0"], "--folder"),
+        (&["-f"], "a value is required"),
+        (&["-f", full, "-m", "2"], "--mode"),
+        (&["-f", full, "-m", "-1"], "-1"),
+        (&["-f", full, "-a", "3"], "--aux_use"),
+        (&["-f", full, "-s", "1"], "unexpected argument '1'"),
+        (&["-f", full, "-b", "1"], "unexpected argument '1'"),
+        (&["-f", full, "-p", "0"], "not above 0"),
+        (&["-f", full, "-p", "-5"], "not above 0"),
+        (&["-f", full, "-p", "15.5"], "not a whole number"),
+        (&["-f", full, "-r", "-2", "10"], "size -2 10"),
+        (&["-f", full, "-r", "10", "-2"], "size 10 -2"),
+        (&["-f", full, "-r", "640"], "2 values"),
+        (&["-f", full, "--copy", "sometimes"], "always"),
+        (&["-f", full, "--no-such-option"], "--no-such-option"),
         (&["-f", "/no/such/folder"], "/no/such/folder"),
+        (&["-f", "file:///no/such/folder"], "no playlist"),
+        (&["-f", "memory:"], "no playlist"),
         (&["-f", here], "no playlist"),
         (&["-f", "nope://x/y"], "scheme"),
+        (&["-f", full, "-o", "nope://x/y"], "scheme"),
     ] {
         let output = merge(arguments);
-        assert!(!output.status.success(), "{arguments:?}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text(&output.stderr).contains(why), "{arguments:?}: {}", text(&output.stderr));
+        assert!(output.stdout.is_empty(), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_dry_run_shows_users_sections_and_gaps() {
+    let directory = tempfile::tempdir().unwrap();
+    plan_only(directory.path());
+    let here = directory.path().to_str().unwrap();
+    let before = fs::read_dir(directory.path()).unwrap().count();
+    let rows = |arguments: &[&str]| -> Vec<Vec<String>> {
+        let output = merge(&[&["-f", here, "--dry-run"], arguments].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let told = text(&output.stdout);
+        told.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    };
+    let head = "user file duration size sections segments video audio";
+    let bob = "bob Ym9i_20231114221320123.m4a 0:00:10.000 - 1 1 - copied";
+    for (arguments, want) in [
+        (
+            &[][..],
+            &[
+                head,
+                "alice YWxpY2U._20231114221320000_av.mp4 0:00:25.000 640x360 1 2 copied -",
+                "gap 0:00:10.000 - 0:00:15.000",
+                "alice YWxpY2U._20231114221402500_av.mp4 0:00:10.000 640x360 1 1 copied -",
+                bob,
+            ][..],
+        ),
+        (
+            &["-m", "1"],
+            &[
+                head,
+                "alice YWxpY2U._20231114221320000_av.mp4 0:00:52.500 640x360 2 3 copied -",
+                "gap 0:00:10.000 - 0:00:15.000",
+                "gap 0:00:25.000 - 0:00:42.500",
+                bob,
+            ],
+        ),
+        (
+            &["-m", "1", "-s", "-r", "320", "180"],
+            &[
+                head,
+                "alice YWxpY2U._20231114221320000_av.mp4 0:00:35.000 320x180 2 3 \
+                 encoded (another size was asked for) -",
+                "gap 0:00:10.000 - 0:00:15.000",
+                bob,
+            ],
+        ),
+        // Without mode 1 there is nothing to remove.
+        (
+            &["-s", "-b"],
+            &[
+                head,
+                "alice YWxpY2U._20231114221320000_av.mp4 0:00:25.000 640x360 1 2 \
+                 encoded (blanks are to be black) -",
+                "gap 0:00:10.000 - 0:00:15.000",
+                "alice YWxpY2U._20231114221402500_av.mp4 0:00:10.000 640x360 1 1 copied -",
+                bob,
+            ],
+        ),
+    ] {
+        let want: Vec<Vec<&str>> = want.iter().map(|row| row.split_whitespace().collect()).collect();
+        assert_eq!(rows(arguments), want, "{arguments:?}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), before, "nothing is written");
+}
+
+#[test]
+fn folders_may_be_urls() {
+    let segment = read_media("hls/ts-rollover/360p30_h264_48k_160_aac_ts-0000000024.ts");
+    let Some(segment) = segment else { return };
+    let directory = tempfile::tempdir().unwrap();
+    folder(directory.path(), &segment);
+    let (here, out) = (directory.path().to_str().unwrap(), directory.path().join("out"));
+    fs::remove_file(directory.path().join(format!("{STEM}_20231114221330000.ts"))).unwrap();
+    let url = format!("file://{here}");
+    for to in [out.to_str().unwrap(), &format!("{url}/more")] {
+        let merged = merge(&["-f", &url, "-o", to]);
+        // A segment that is missing is passed over, with a warning.
+        assert_eq!(merged.status.code(), Some(0), "{}", text(&merged.stderr));
+        assert!(text(&merged.stderr).contains("warning: "), "{}", text(&merged.stderr));
+    }
+    let (first, second) = (out.join(NAME), directory.path().join("more").join(NAME));
+    let first = fs::read(first).unwrap();
+    assert!(!first.is_empty() && first == fs::read(second).unwrap(), "both are the same");
+    // What memory takes is gone with the process, but the way there is the same.
+    let merged = merge(&["-f", here, "-o", "memory:", "--json"]);
+    assert_eq!(merged.status.code(), Some(0), "{}", text(&merged.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&merged.stdout).unwrap();
+    assert_eq!(json["files"][0]["merged"]["bytes"], first.len());
+    assert!(!directory.path().join(NAME).exists());
 }
 
 #[test]
@@ -70,6 +193,24 @@ fn a_damaged_segment_is_named_and_the_rest_is_merged() {
     assert!(text(&merged.stderr).contains("20231114221330000.ts"), "{}", text(&merged.stderr));
     let json: serde_json::Value = serde_json::from_slice(&merged.stdout).unwrap();
     assert_eq!(json["files"][0]["name"], NAME);
-    assert_eq!(json["files"][0]["merged"]["video"], "Copy");
+    let file = &json["files"][0];
+    assert_eq!((&file["merged"]["video"], &file["user"]), (&"Copy".into(), &"YWxpY2U.".into()));
+    assert!(file["error"].is_null() && file["merged"]["audio"].is_null());
+    assert!(file["merged"]["duration_nanos"].is_i64() && file["merged"]["bytes"].is_u64());
+    assert!(file["skipped"][0]["reason"]["DamagedSegment"].is_string());
+    // The keys that docs/merge.md tells.
+    let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&json), ["files", "plan"]);
+    assert_eq!(keys(file), ["error", "merged", "name", "skipped", "user"]);
+    let output = &json["plan"]["users"][0]["outputs"][0];
+    assert_eq!(
+        keys(output),
+        ["duration_nanos", "gaps", "name", "pieces", "sections", "size", "start_millis"]
+    );
+    assert_eq!(
+        keys(&output["pieces"][0]),
+        ["at_nanos", "bytes", "duration_nanos", "run", "segment", "size", "track"]
+    );
+    assert_eq!(output["pieces"][0]["track"], "MainVideo");
     assert!(out.join(NAME).exists());
 }
