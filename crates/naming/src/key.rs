@@ -132,9 +132,9 @@ impl fmt::Display for KeyPrefix {
 #[non_exhaustive]
 pub enum InvalidKeyPrefix {
     /// One of its components breaks a rule.
-    #[error("component {index} of the prefix")]
+    #[error("component {} of the prefix", .index.saturating_add(1))]
     Component {
-        /// Which one, counted from 0.
+        /// Which one, counted from 0; the message counts from 1.
         index: usize,
         /// Which rule.
         #[source]

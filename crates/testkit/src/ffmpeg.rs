@@ -79,6 +79,31 @@ pub fn decode_i420(file: &Path) -> Option<Vec<u8>> {
     Some(done.output)
 }
 
+/// The MD5 of each picture that the first video stream decodes to, in the order shown, whatever their times.
+///
+/// # Panics
+/// If decoding fails or does not end.
+#[must_use]
+pub fn picture_hashes(file: &Path) -> Option<Vec<String>> {
+    let mut command = Command::new(find("ffmpeg")?);
+    command.args(["-nostdin", "-v", "error", "-i"]).arg(file).args([
+        "-map",
+        "0:v:0",
+        "-vsync",
+        "passthrough",
+        "-f",
+        "framehash",
+        "-hash",
+        "md5",
+        "-",
+    ]);
+    let done = run(command).expect("ffmpeg came to an end");
+    assert!(done.success, "ffmpeg: {}", done.complaints);
+    let text = String::from_utf8(done.output).expect("ffmpeg writes UTF-8");
+    let rows = text.lines().filter(|line| !line.starts_with('#'));
+    Some(rows.filter_map(|row| Some(row.rsplit_once(',')?.1.trim().to_owned())).collect())
+}
+
 /// Frames that the first stream decodes to.
 ///
 /// # Panics

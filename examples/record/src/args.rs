@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use recorder::types::{MediaId, RoomId, RoomTime, SdkAppId, TaskId, UnixMillis, UserId};
@@ -46,7 +47,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) av_merge: bool,
 
-    /// Where to: a directory, or the URL of a bucket (s3://bucket/prefix?endpoint=…&region=…, memory:).
+    /// Where to: a directory, or the URL of a bucket: memory:, and where the program is built with --features aws,
+    /// azure or gcp also s3://bucket/prefix?endpoint=…&region=…, az://… or gs://….
     #[arg(long, value_name = "DIR|URL", default_value = "recordings")]
     pub(crate) out: String,
 
@@ -59,13 +61,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "A/B")]
     pub(crate) prefix: Option<String>,
 
-    /// URL that is told what happens (events 301 to 310).
+    /// URL that is told what happens (events 301 to 305, 307, 308 and 310).
     #[arg(long, value_name = "URL")]
     pub(crate) callback: Option<String>,
 
     /// Key that signs the callbacks: at most 32 letters and digits.
     #[arg(long, value_name = "KEY", requires = "callback")]
     pub(crate) callback_key: Option<String>,
+
+    /// Seconds after the end in which the callback server may still take what it was told.
+    #[arg(long, value_name = "S", default_value = "75", value_parser = parse_patience, requires = "callback")]
+    pub(crate) callback_patience: Duration,
 
     /// Let --callback reach private and loopback addresses.
     #[arg(long, requires = "callback")]
@@ -81,7 +87,7 @@ pub(crate) struct Args {
     pub(crate) realtime: bool,
 
     /// Length of the simulated room.
-    #[arg(long, value_name = "S", default_value = "30", value_parser = parse_seconds, conflicts_with = "participants")]
+    #[arg(long, value_name = "S", default_value = "30", value_parser = parse_seconds, allow_negative_numbers = true, conflicts_with = "participants")]
     pub(crate) seconds: RoomTime,
 
     /// No progress bar and no table.
@@ -250,6 +256,11 @@ fn decimal(text: &str, digits: usize) -> Option<(u64, u64)> {
     }
     let value = format!("{whole}{fraction:0<digits$}").parse().ok()?;
     Some((value, 10u64.checked_pow(u32::try_from(digits).ok()?)?))
+}
+
+fn parse_patience(text: &str) -> Result<Duration, String> {
+    let seconds: Option<u16> = text.parse().ok();
+    seconds.map(|s| Duration::from_secs(s.into())).ok_or_else(|| "not whole seconds from 0 to 65535".into())
 }
 
 fn parse_minutes(text: &str) -> Result<MaxFileDuration, String> {

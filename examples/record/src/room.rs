@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use recorder::callback::{AddressPolicy, Deliverer, DelivererOptions, LeaveCode};
-use recorder::storage::{Bucket, BucketOptions};
+use recorder::callback::{AddressPolicy, DeliverError, Deliverer, DelivererOptions, LeaveCode};
+use recorder::storage::{Bucket, BucketOptions, StorageError};
 use recorder::types::{RoomTime, UnixMillis, UserId};
 use recorder::{
     AvMerge, ClockMode, KeyPrefix, MaxIdleTime, Now, Outcome, Recorder, RecorderOptions, Recording,
     RecordingOptions, RoomEvent, SendError, TaskOptions,
 };
 
-use crate::args::{Args, Participant};
+use crate::args::Args;
 use crate::session::{Next, Session};
 use crate::table;
 
@@ -25,16 +25,21 @@ const QUEUE_BYTES: usize = 4 << 20;
 
 type AnyError = Box<dyn Error>;
 
-/// How long the customer's server may take after the end before we leave.
-const CALLBACK_PATIENCE: Duration = Duration::from_secs(75);
-
 /// Runs the whole recording. `false`: something could not be recorded or delivered, and was told.
 pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     let room = args.room()?;
     let start = args.start_time.unwrap_or_else(now);
     let task = args.task(&room, start);
     let (mut sessions, unusable) = open_sessions(args)?;
-    let bucket = Bucket::open(&args.out, BucketOptions::default())?;
+    let bucket = match Bucket::open(&args.out, BucketOptions::default()) {
+        Err(StorageError::FeatureOff { scheme, feature }) => {
+            return Err(format!(
+                "--out: this build has no {scheme}:// buckets; build it with `cargo build --release -p record --features {feature}`"
+            )
+            .into());
+        }
+        opened => opened?,
+    };
     let spool = Spool::for_args(args);
 
     let mut options = TaskOptions::new(args.app(), room, task.clone(), "recorder".parse()?);
@@ -64,7 +69,7 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     drop(recording);
 
     let calls_through = match &deliverer {
-        Some(deliverer) => finish_callbacks(deliverer).await,
+        Some(deliverer) => finish_callbacks(deliverer, args.callback_patience).await,
         None => true,
     };
     if !args.quiet {
@@ -89,7 +94,7 @@ fn open_sessions(args: &Args) -> Result<(Vec<Session>, usize), AnyError> {
         match Session::open(participant) {
             Ok(session) => sessions.push(session),
             Err(error) => {
-                eprintln!("error: {}: {}", name(participant), crate::chain(&error));
+                eprintln!("error: participant {}: {}", participant.user, crate::chain(&error));
                 unusable += 1;
                 last_error = Some(error);
             }
@@ -108,10 +113,6 @@ fn simulated_room(length: RoomTime) -> Result<Vec<Session>, AnyError> {
         .into_iter()
         .map(|(user, hz, join, leave)| Ok(Session::simulate(user.parse()?, hz, part(join), part(leave))?))
         .collect()
-}
-
-fn name(participant: &Participant) -> String {
-    format!("participant {} ({})", participant.user, participant.file.display())
 }
 
 /// Lets everything happen in the room in the order of time. Gives how many participants ended with an error.
@@ -161,7 +162,9 @@ async fn play(
                     continue;
                 }
                 Err(error) => {
-                    bar.suspend(|| eprintln!("error: {}: {}", session.label, crate::chain(&error)));
+                    bar.suspend(|| {
+                        eprintln!("error: participant {}: {}", session.user, crate::chain(&error))
+                    });
                     failed += 1;
                     end_session(&mut room, now, session, &mut present).await?;
                     continue;
@@ -290,12 +293,20 @@ fn deliverer(args: &Args) -> Result<Option<Deliverer>, AnyError> {
     let policy =
         if args.allow_private_urls { AddressPolicy::AllowPrivate } else { AddressPolicy::PublicOnly };
     let options = DelivererOptions::default().with_policy(policy);
-    Ok(Some(Deliverer::new(url.parse()?, key, args.app(), options)?))
+    match Deliverer::new(url.parse()?, key, args.app(), options) {
+        Err(DeliverError::Refused(refused)) => {
+            Err(format!("--callback: {refused}; --allow-private-urls permits it").into())
+        }
+        made => Ok(Some(made?)),
+    }
 }
 
-async fn finish_callbacks(deliverer: &Deliverer) -> bool {
-    if tokio::time::timeout(CALLBACK_PATIENCE, deliverer.finish()).await.is_err() {
-        eprintln!("error: the callback server did not answer in time");
+async fn finish_callbacks(deliverer: &Deliverer, patience: Duration) -> bool {
+    if tokio::time::timeout(patience, deliverer.finish()).await.is_err() {
+        eprintln!(
+            "error: the callback server did not take every callback within {} s of the end: see that it answers 200, or raise --callback-patience; the recording is complete",
+            patience.as_secs()
+        );
         return false;
     }
     let counts = deliverer.counts();

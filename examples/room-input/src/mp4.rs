@@ -1,13 +1,17 @@
+use std::collections::VecDeque;
 use std::error::Error;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use recorder_mp4::{FileError, FileReader, TrackInfo, TrackSample};
-use recorder_types::{NalFraming, Sample, TrackConfig};
+use recorder_types::{NalFraming, Sample, Timestamp, TrackConfig};
 
 use crate::error::Warnings;
 use crate::{InputError, Warning};
+
+/// Samples read at most to find the first two of each audio track.
+const LOOK_AHEAD: usize = 256;
 
 /// The samples of an MP4 file, by `recorder-mp4`.
 pub(crate) struct Mp4 {
@@ -17,6 +21,12 @@ pub(crate) struct Mp4 {
     failed: usize,
     /// By track: whether samples of an entry that does not fit were told.
     left_out: Vec<bool>,
+    /// Read already, oldest first.
+    held: VecDeque<(usize, Sample)>,
+    /// What came after `held`.
+    fault: Option<InputError>,
+    looked_ahead: bool,
+    ended: bool,
     pub(crate) warnings: Warnings,
 }
 
@@ -37,7 +47,17 @@ impl Mp4 {
             return Err(InputError::NoTrack { path: path.to_owned(), warnings: warnings.take() });
         }
         let left_out = vec![false; reader.tracks().len()];
-        Ok(Self { path: path.to_owned(), reader, failed: 0, left_out, warnings })
+        Ok(Self {
+            path: path.to_owned(),
+            reader,
+            failed: 0,
+            left_out,
+            held: VecDeque::new(),
+            fault: None,
+            looked_ahead: false,
+            ended: false,
+            warnings,
+        })
     }
 
     pub(crate) fn tracks(&self) -> &[TrackInfo] {
@@ -45,6 +65,50 @@ impl Mp4 {
     }
 
     pub(crate) fn next(&mut self) -> Result<Option<(usize, Sample)>, InputError> {
+        if !std::mem::replace(&mut self.looked_ahead, true) {
+            self.look_ahead();
+        }
+        match (self.held.pop_front(), self.fault.take()) {
+            (Some(next), fault) => {
+                self.fault = fault;
+                Ok(Some(next))
+            }
+            (None, Some(fault)) => Err(fault),
+            (None, None) if self.ended => Ok(None),
+            (None, None) => self.read(),
+        }
+    }
+
+    /// Reads the first two samples of each audio track and puts the first where it belongs.
+    fn look_ahead(&mut self) {
+        let audio: Vec<usize> = self
+            .tracks()
+            .iter()
+            .enumerate()
+            .filter(|(_, track)| !matches!(track.config, TrackConfig::H264(_)))
+            .map(|(index, _)| index)
+            .collect();
+        let has_two =
+            |held: &VecDeque<(usize, Sample)>, track| held.iter().filter(|(of, _)| *of == track).count() > 1;
+        while self.held.len() < LOOK_AHEAD && !audio.iter().all(|&track| has_two(&self.held, track)) {
+            match self.read() {
+                Ok(Some(next)) => self.held.push_back(next),
+                Ok(None) => break,
+                Err(fault) => {
+                    self.fault = Some(fault);
+                    break;
+                }
+            }
+        }
+        for track in audio {
+            let mut of_track = self.held.iter_mut().filter(|(of, _)| *of == track).map(|(_, sample)| sample);
+            if let (Some(first), Some(second)) = (of_track.next(), of_track.next()) {
+                align_first(first, second);
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<Option<(usize, Sample)>, InputError> {
         loop {
             let next = self.reader.next_sample().map_err(|error| fault(&self.path, error))?;
             for (track, error) in self.reader.failed().iter().skip(self.failed) {
@@ -57,6 +121,7 @@ impl Mp4 {
                 if let Some(at) = self.reader.cut_at() {
                     self.warnings.push(Warning::TruncatedEnd { at });
                 }
+                self.ended = true;
                 return Ok(None);
             };
             let track = next.at.track;
@@ -90,6 +155,15 @@ impl Mp4 {
             }
             (first, own) => (first == own).then_some(sample),
         }
+    }
+}
+
+/// Some writers give the first audio frame alone a composition offset: it would be heard at the same time as the
+/// second. Audio is not reordered, so the first one takes the offset of the second.
+fn align_first(first: &mut Sample, second: &Sample) {
+    if second.pts.ticks() <= first.pts.ticks() && second.dts.ticks() > first.dts.ticks() {
+        let offset = second.pts.ticks().saturating_sub(second.dts.ticks());
+        first.pts = Timestamp::new(first.dts.ticks().saturating_add(offset), first.dts.timescale());
     }
 }
 
@@ -136,6 +210,23 @@ fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_audio_frame_is_heard_before_the_second() {
+        let clock = recorder_types::Timescale::new(22_050).unwrap();
+        let sample = |dts, pts| {
+            let mut sample = Sample::new(Timestamp::new(dts, clock), Bytes::new());
+            sample.pts = Timestamp::new(pts, clock);
+            sample
+        };
+        for (first, second, want) in
+            [((0, 1024), (1024, 1024), 0), ((0, 500), (1024, 1524), 500), ((0, 3000), (1024, 1524), 500)]
+        {
+            let mut first = sample(first.0, first.1);
+            align_first(&mut first, &sample(second.0, second.1));
+            assert_eq!(first.pts.ticks(), want);
+        }
+    }
 
     #[test]
     fn parameter_sets_go_before_a_sample_in_its_framing() {
