@@ -210,6 +210,11 @@ fn mp4_times_are_those_of_another_reader() {
             let mut ours: Vec<i64> = own.map(|(_, sample)| sample.pts.ticks()).collect();
             theirs.sort_unstable();
             ours.sort_unstable();
+            if name == "mp4/count-english-audio.mp4" {
+                // The file gives its first frame the time of its second; here it comes before it.
+                assert_eq!(theirs[..2], [1024, 1024]);
+                theirs[0] = 0;
+            }
             assert_eq!(ours, theirs, "{name}: track {track}");
         }
     }
