@@ -219,15 +219,7 @@ impl Bucket {
     /// # Errors
     /// See [`StorageError`]. After an error the object is the old or the new one, never a part.
     pub async fn put(&self, key: &ObjectKey, data: Bytes) -> Result<(), StorageError> {
-        let path = key.under(&self.0.prefix)?;
-        #[cfg(feature = "fs")]
-        if let Some(local) = &self.0.local {
-            return local.put(key.clone(), data).await;
-        }
-        match self.0.store.put(&path, data.into()).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(StorageError::from_store(key, &error)),
-        }
+        self.put_bytes(key, data, PutMode::Replace).await
     }
 
     /// Stores `data` under `key` in one step, if there is nothing or the same already.
@@ -239,12 +231,16 @@ impl Bucket {
     /// [`StorageError::Conflict`] where there are other bytes, which stay; see [`StorageError`] for the others. After an
     /// error the object is whole or missing.
     pub async fn put_new(&self, key: &ObjectKey, data: Bytes) -> Result<(), StorageError> {
+        self.put_bytes(key, data, PutMode::Create).await
+    }
+
+    async fn put_bytes(&self, key: &ObjectKey, data: Bytes, mode: PutMode) -> Result<(), StorageError> {
         let path = key.under(&self.0.prefix)?;
         #[cfg(feature = "fs")]
         if let Some(local) = &self.0.local {
-            return local.put_new(key.clone(), data).await;
+            return local.put(key.clone(), data, mode).await;
         }
-        transfer::put_whole(&self.0.store, &path, key, data, PutMode::Create).await
+        transfer::put_whole(&self.0.store, &path, key, data, mode).await
     }
 
     /// Stores the file under `key` in one step. A local directory on the same file system takes the file itself, so

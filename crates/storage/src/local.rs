@@ -39,14 +39,9 @@ impl LocalDirectory {
         Ok((Self { root: root.into(), durability }, Arc::new(store)))
     }
 
-    pub(crate) async fn put(&self, key: ObjectKey, data: Bytes) -> Result<(), StorageError> {
+    pub(crate) async fn put(&self, key: ObjectKey, data: Bytes, mode: PutMode) -> Result<(), StorageError> {
         let place = self.clone();
-        blocking(key, move |key| place.put_now(key, &data)).await
-    }
-
-    pub(crate) async fn put_new(&self, key: ObjectKey, data: Bytes) -> Result<(), StorageError> {
-        let place = self.clone();
-        blocking(key, move |key| place.put_new_now(key, &data)).await
+        blocking(key, move |key| place.put_now(key, &data, mode)).await
     }
 
     pub(crate) async fn put_file(
@@ -82,21 +77,13 @@ impl LocalDirectory {
         Ok((path, directory))
     }
 
-    fn put_now(&self, key: &ObjectKey, data: &[u8]) -> Result<(), StorageError> {
+    fn put_now(&self, key: &ObjectKey, data: &[u8], mode: PutMode) -> Result<(), StorageError> {
         let (path, directory) = self.prepare(key)?;
         let failed = |source| disk(key, source);
         let mut temporary = Temporary::create(&directory).map_err(failed)?;
         temporary.file.write_all(data).map_err(failed)?;
-        self.finish(temporary, &path, &directory, PutMode::Replace).map_err(failed)
-    }
-
-    fn put_new_now(&self, key: &ObjectKey, data: &[u8]) -> Result<(), StorageError> {
-        let (path, directory) = self.prepare(key)?;
-        let failed = |source| disk(key, source);
-        let mut temporary = Temporary::create(&directory).map_err(failed)?;
-        temporary.file.write_all(data).map_err(failed)?;
-        match self.finish(temporary, &path, &directory, PutMode::Create) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+        match self.finish(temporary, &path, &directory, mode) {
+            Err(error) if mode == PutMode::Create && error.kind() == io::ErrorKind::AlreadyExists => {
                 if fs::read(&path).map_err(failed)? != data {
                     return Err(StorageError::Conflict { key: key.clone() });
                 }
