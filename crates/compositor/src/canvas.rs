@@ -160,13 +160,11 @@ impl Canvas {
         })
     }
 
-    /// Replaces all tiles, in order from back to front. A tile that was at the same index before keeps its tables
-    /// and scaled copy. Everything is drawn by the next [`Self::compose`].
+    /// Whether a canvas of `size` takes these tiles.
     ///
     /// # Errors
-    /// [`ComposeError::Odd`] or [`ComposeError::Outside`] for a window; the tiles are those of before.
-    pub fn set_tiles(&mut self, tiles: &[Tile]) -> Result<(), ComposeError> {
-        let size = self.picture.size();
+    /// As [`Self::set_tiles`].
+    pub fn check_tiles(size: Size, tiles: &[Tile]) -> Result<(), ComposeError> {
         for rect in tiles.iter().map(|tile| tile.window) {
             if !rect.is_even() {
                 return Err(ComposeError::Odd { rect });
@@ -175,6 +173,17 @@ impl Canvas {
                 return Err(ComposeError::Outside { rect, size });
             }
         }
+        Ok(())
+    }
+
+    /// Replaces all tiles, in order from back to front. A tile that was at the same index before keeps its tables
+    /// and scaled copy. Everything is drawn by the next [`Self::compose`].
+    ///
+    /// # Errors
+    /// [`ComposeError::Odd`] or [`ComposeError::Outside`] for a window; the tiles are those of before.
+    pub fn set_tiles(&mut self, tiles: &[Tile]) -> Result<(), ComposeError> {
+        let size = self.picture.size();
+        Self::check_tiles(size, tiles)?;
         let mut before = std::mem::take(&mut self.tiles).into_iter();
         for (index, tile) in tiles.iter().enumerate() {
             // Without a change of its own, a tile is drawn when one behind it changes, or a translucent one before.

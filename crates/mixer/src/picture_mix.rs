@@ -64,9 +64,7 @@ impl PictureMix {
         {
             return Err(MixError::SceneOrder { at, last: *last });
         }
-        let size = self.options.size;
-        let mut trial = Canvas::new(size, Colour::default(), Rgb::BLACK, self.options.level)?;
-        trial.set_tiles(&tiles(&scene))?;
+        Canvas::check_tiles(self.options.size, &tiles(&scene))?;
         self.scenes_ahead.push_back((at, scene));
         Ok(())
     }
@@ -217,14 +215,14 @@ fn source<'a>(
         colour: image.colour,
         generation: still,
     };
-    let placeholder = window.placeholder.as_deref();
-    let Some(user) = &window.user else { return Ok(placeholder.map_or(Source::Nothing, stands_in)) };
-    let Some(picture) = streams.picture(user) else {
-        return Ok(placeholder.map_or(Source::Nothing, stands_in));
+    let placeholder = window.placeholder.as_deref().map(stands_in);
+    let Some((user, picture)) = window.user.as_ref().and_then(|user| Some((user, streams.picture(user)?)))
+    else {
+        return Ok(placeholder.unwrap_or(Source::Nothing));
     };
     let has_ended = !streams.has_video(user, now);
-    if has_ended && let Some(image) = placeholder {
-        return Ok(stands_in(image));
+    if has_ended && let Some(placeholder) = placeholder {
+        return Ok(placeholder);
     }
     let pauses = has_ended || now.saturating_sub(picture.pts()) > PAUSE;
     if pauses && window.fill == Fill::Black {

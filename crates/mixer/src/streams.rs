@@ -73,10 +73,11 @@ impl Streams {
     }
 
     pub(crate) fn unpublish(&mut self, id: &StreamId, at: RoomTime) {
-        if let Some(stream) =
-            self.streams.iter_mut().rfind(|stream| stream.id == *id && stream.until.is_none())
-        {
-            stream.until = Some(at);
+        let going_on = |stream: &Stream| stream.id == *id && stream.until.is_none();
+        let Some(index) = self.streams.iter().rposition(going_on) else { return };
+        match self.streams[index].media {
+            Media::Ignored => drop(self.streams.remove(index)),
+            Media::Video(_) | Media::Audio { .. } => self.streams[index].until = Some(at),
         }
     }
 
@@ -114,9 +115,7 @@ impl Streams {
     ) -> Result<(), MixError> {
         for stream in &mut self.streams {
             let Media::Video(view) = &mut stream.media else { continue };
-            let is_wanted =
-                users.iter().any(|(user, media)| *user == stream.id.user && *media == stream.id.media);
-            if !is_wanted {
+            if !is_one_of(&stream.id, users) {
                 view.hide(now);
                 continue;
             }
@@ -130,30 +129,21 @@ impl Streams {
         Ok(())
     }
 
-    /// Drops videos that have ended and are not wanted, or whose successor has a picture, and sounds that were heard.
+    /// Drops videos that have ended and are not wanted, or have a successor with a picture.
     fn forget(&mut self, users: &[&(UserId, MediaId)], now: RoomTime) {
-        let with_picture: Vec<(StreamId, u64)> = self
-            .streams
-            .iter()
-            .filter(|stream| matches!(&stream.media, Media::Video(view) if view.picture().is_some()))
-            .map(|stream| (stream.id.clone(), stream.number))
-            .collect();
-        self.streams.retain(|stream| {
+        // Streams stand in the order in which they were published.
+        for at in (0..self.streams.len()).rev() {
+            let (stream, later) = (&self.streams[at], &self.streams[at + 1..]);
             let has_ended = stream.until.is_some_and(|until| until <= now);
-            match &stream.media {
-                _ if !has_ended => true,
-                Media::Ignored => false,
-                Media::Audio { voice, is_over } => !(*is_over && voice.is_idle()),
-                Media::Video(_) => {
-                    let is_wanted = users
-                        .iter()
-                        .any(|(user, media)| *user == stream.id.user && *media == stream.id.media);
-                    let is_replaced =
-                        with_picture.iter().any(|(id, number)| *id == stream.id && *number > stream.number);
-                    is_wanted && !is_replaced
-                }
+            if !has_ended || !matches!(stream.media, Media::Video(_)) {
+                continue;
             }
-        });
+            let has_picture = |media: &Media| matches!(media, Media::Video(view) if view.picture().is_some());
+            let is_replaced = later.iter().any(|other| other.id == stream.id && has_picture(&other.media));
+            if is_replaced || !is_one_of(&stream.id, users) {
+                self.streams.remove(at);
+            }
+        }
     }
 
     /// The newest picture of a participant's video.
@@ -199,6 +189,10 @@ impl Streams {
         });
         is_heard
     }
+}
+
+fn is_one_of(id: &StreamId, users: &[&(UserId, MediaId)]) -> bool {
+    users.iter().any(|(user, media)| *user == id.user && *media == id.media)
 }
 
 impl<'a> Seen<'a> {
