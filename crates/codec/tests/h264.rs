@@ -2,6 +2,9 @@
 #![cfg(feature = "openh264")]
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 
+#[path = "support/video.rs"]
+mod video;
+
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::process::{Command, Stdio};
@@ -12,25 +15,7 @@ use recorder_codec::{
 };
 use recorder_types::h264::{SpsInfo, Units, nal_type, unit_type};
 use recorder_types::{NalFraming, Size, Timescale, Timestamp};
-
-/// A picture with a bright square that moves with `n` over a gradient.
-fn picture(size: Size, n: usize) -> Vec<u8> {
-    let (width, height) = (size.width() as usize, size.height() as usize);
-    let mut data = Vec::with_capacity(width * height * 3 / 2);
-    for y in 0..height {
-        for x in 0..width {
-            let square = x.wrapping_sub(n * 3 % width) < 32 && y.wrapping_sub(n % height) < 32;
-            data.push(if square { 220 } else { 30 + (x * 150 / width) as u8 });
-        }
-    }
-    data.resize(width * height * 5 / 4, 90);
-    data.resize(width * height * 3 / 2, 160);
-    data
-}
-
-fn size(width: u32, height: u32) -> Size {
-    Size::new(width, height).unwrap()
-}
+use video::{picture, size};
 
 fn time(n: usize) -> Timestamp {
     Timestamp::new(n as i64 * 6000, Timescale::HZ_90000)

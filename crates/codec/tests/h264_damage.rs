@@ -14,28 +14,9 @@ use recorder_codec::{
 };
 use recorder_types::h264::{Units, nal_type, unit_type};
 use recorder_types::{NalFraming, Sample, Size, Timescale, Timestamp};
-use video::{annex_b, decode, decode_with, packed, psnr, track};
+use video::{annex_b, decode, decode_with, packed, picture, psnr, size, track};
 
 const PICTURES: usize = 40;
-
-fn size(width: u32, height: u32) -> Size {
-    Size::new(width, height).unwrap()
-}
-
-/// A gradient over which a bright square moves with `n`.
-fn picture(size: Size, n: usize) -> Vec<u8> {
-    let (width, height) = (size.width() as usize, size.height() as usize);
-    let mut data = Vec::with_capacity(width * height * 3 / 2);
-    for y in 0..height {
-        for x in 0..width {
-            let square = x.wrapping_sub(n * 3 % width) < 32 && y.wrapping_sub(n % height) < 32;
-            data.push(if square { 220 } else { 30 + (x * 150 / width) as u8 });
-        }
-    }
-    data.resize(width * height * 5 / 4, 90);
-    data.resize(width * height * 3 / 2, 160);
-    data
-}
 
 /// Pictures of these sizes with a key frame every 20.
 fn encode(matrix: YuvMatrix, sizes: &[Size]) -> Vec<Sample> {

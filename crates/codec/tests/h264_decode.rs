@@ -9,8 +9,9 @@ use std::path::Path;
 use std::process::Command;
 
 use recorder_codec::{DecoderStats, H264DecoderOptions};
+use recorder_testkit::media::media_file;
 use recorder_types::{H264Config, Sample};
-use video::{Theirs, access_units, annex_b, decode_with, numbered, packed, path, psnr, track};
+use video::{Theirs, access_units, annex_b, decode_with, numbered, packed, psnr, track};
 
 /// How near the pictures of a stream are to FFmpeg's.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,7 @@ use Want::{Exact, Near};
 /// Decodes `name`, which decodes cleanly, and compares it with FFmpeg, after `filter` if one is needed.
 fn same_as_ffmpeg(name: &str, pictures: usize, want: Want, filter: Option<&str>) {
     let Some((config, samples)) = track(name) else { return };
-    same(name, &config, &samples, &path(name).unwrap(), pictures, want, filter);
+    same(name, &config, &samples, &media_file(name).unwrap(), pictures, want, filter);
 }
 
 fn same(
@@ -151,7 +152,7 @@ fn transport_stream_pictures_come_at_their_times() {
 /// What the crate's documentation says of the pictures that differ: the same clip, coded with other tools, is exact.
 #[test]
 fn only_deblocked_direct_prediction_differs() {
-    let Some(clip) = path("camera-set/asl_book.h264") else { return };
+    let Some(clip) = media_file("camera-set/asl_book.h264") else { return };
     let directory = std::env::temp_dir().join(format!("recorder-codec-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     for (name, tools, want) in [

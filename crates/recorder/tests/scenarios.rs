@@ -3,28 +3,13 @@
 
 mod support;
 
-use std::path::Path;
-
 use recorder::callback::LeaveCode;
 use recorder::naming::HaRun;
-use recorder::types::{MediaId, MediaKind, RoomTime};
+use recorder::types::RoomTime;
 use recorder::{AvMerge, MAX_ANCHORS, MaxIdleTime, Refused, Subscription, TaskState};
 use support::media::{camera, camera_in_mid_stream, camera_of, microphone};
-use support::sim::{Sim, Storage, encoded};
-use support::{options, options_with};
-
-const MAIN: MediaId = MediaId::Main;
-const AUX: MediaId = MediaId::Aux;
-const AUDIO: MediaKind = MediaKind::Audio;
-const VIDEO: MediaKind = MediaKind::Video;
-
-/// Checks what holds of every recording, then compares with `golden/<name>.txt`.
-#[track_caller]
-fn golden(name: &str, sim: &Sim) {
-    sim.output.check();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("txt");
-    recorder_testkit::golden::assert_golden(&path, sim.transcript().as_bytes());
-}
+use support::sim::{Sim, Storage, encoded, golden};
+use support::{AUDIO, AUX, MAIN, VIDEO, options, options_with};
 
 /// The starts of a playlist's segments, in milliseconds since the start of the task.
 fn starts(playlist: &str) -> Vec<u64> {

@@ -3,26 +3,12 @@
 
 mod support;
 
-use std::path::Path;
-
 use recorder::callback::LeaveCode;
-use recorder::types::{AacConfig, MediaId, MediaKind, RoomTime, Sample, Timescale, Timestamp, TrackConfig};
+use recorder::types::{AacConfig, RoomTime, Sample, Timescale, Timestamp, TrackConfig};
 use recorder::{AvMerge, EventError, MediaSelection, RoomEvent, StreamSelection, TaskOptions, TrackOrigin};
 use support::media::{Source, aac_config, camera, h264_config, microphone, prepared};
-use support::sim::Sim;
-use support::{id, options, options_with};
-
-const MAIN: MediaId = MediaId::Main;
-const AUX: MediaId = MediaId::Aux;
-const AUDIO: MediaKind = MediaKind::Audio;
-const VIDEO: MediaKind = MediaKind::Video;
-
-#[track_caller]
-fn golden(name: &str, sim: &Sim) {
-    sim.output.check();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("txt");
-    recorder_testkit::golden::assert_golden(&path, sim.transcript().as_bytes());
-}
+use support::sim::{Sim, golden};
+use support::{AUDIO, AUX, MAIN, VIDEO, id, options, options_with};
 
 /// Samples of `source` for `seconds`, and from each time on an error of the sender's clock, in seconds.
 fn with_jumps(mut source: Source, seconds: i64, jumps: &[(i64, i64)]) -> Source {

@@ -62,21 +62,7 @@ pub fn strict_decode(file: &Path) -> Option<Verdict> {
 /// If decoding fails or does not end.
 #[must_use]
 pub fn decode_i420(file: &Path) -> Option<Vec<u8>> {
-    let mut command = Command::new(find("ffmpeg")?);
-    command.args(["-nostdin", "-v", "error", "-i"]).arg(file).args([
-        "-map",
-        "0:v:0",
-        "-vsync",
-        "passthrough",
-        "-f",
-        "rawvideo",
-        "-pix_fmt",
-        "yuv420p",
-        "-",
-    ]);
-    let done = run(command).expect("ffmpeg came to an end");
-    assert!(done.success, "ffmpeg: {}", done.complaints);
-    Some(done.output)
+    decode_video(file, &["-f", "rawvideo", "-pix_fmt", "yuv420p"])
 }
 
 /// The MD5 of each picture that the first video stream decodes to, in the order shown, whatever their times.
@@ -85,23 +71,20 @@ pub fn decode_i420(file: &Path) -> Option<Vec<u8>> {
 /// If decoding fails or does not end.
 #[must_use]
 pub fn picture_hashes(file: &Path) -> Option<Vec<String>> {
-    let mut command = Command::new(find("ffmpeg")?);
-    command.args(["-nostdin", "-v", "error", "-i"]).arg(file).args([
-        "-map",
-        "0:v:0",
-        "-vsync",
-        "passthrough",
-        "-f",
-        "framehash",
-        "-hash",
-        "md5",
-        "-",
-    ]);
-    let done = run(command).expect("ffmpeg came to an end");
-    assert!(done.success, "ffmpeg: {}", done.complaints);
-    let text = String::from_utf8(done.output).expect("ffmpeg writes UTF-8");
+    let text = String::from_utf8(decode_video(file, &["-f", "framehash", "-hash", "md5"])?);
+    let text = text.expect("ffmpeg writes UTF-8");
     let rows = text.lines().filter(|line| !line.starts_with('#'));
     Some(rows.filter_map(|row| Some(row.rsplit_once(',')?.1.trim().to_owned())).collect())
+}
+
+/// What FFmpeg writes of every picture of the first video stream in the given format.
+fn decode_video(file: &Path, format: &[&str]) -> Option<Vec<u8>> {
+    let mut command = Command::new(find("ffmpeg")?);
+    command.args(["-nostdin", "-v", "error", "-i"]).arg(file);
+    command.args(["-map", "0:v:0", "-vsync", "passthrough"]).args(format).arg("-");
+    let done = run(command).expect("ffmpeg came to an end");
+    assert!(done.success, "ffmpeg: {}", done.complaints);
+    Some(done.output)
 }
 
 /// Frames that the first stream decodes to.

@@ -11,38 +11,44 @@
 )]
 
 use std::io::{BufReader, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use bytes::Bytes;
 use recorder_codec::{DecoderStats, H264Decoder, H264DecoderOptions, I420, PictureBuffer, VideoDecoder};
 use recorder_hls::demux::{Demuxer, Event, UnitKind};
 use recorder_mp4::FileReader;
+use recorder_testkit::media::media_file;
 use recorder_types::h264::{nal_type, start_code, unit_type};
 use recorder_types::{H264Config, NalFraming, Sample, Size, Timescale, Timestamp, TrackConfig};
+
+pub fn size(width: u32, height: u32) -> Size {
+    Size::new(width, height).unwrap()
+}
+
+/// A gradient over which a bright square moves with `n`.
+pub fn picture(size: Size, n: usize) -> Vec<u8> {
+    let (width, height) = (size.width() as usize, size.height() as usize);
+    let mut data = Vec::with_capacity(width * height * 3 / 2);
+    for y in 0..height {
+        for x in 0..width {
+            let square = x.wrapping_sub(n * 3 % width) < 32 && y.wrapping_sub(n % height) < 32;
+            data.push(if square { 220 } else { 30 + (x * 150 / width) as u8 });
+        }
+    }
+    data.resize(width * height * 5 / 4, 90);
+    data.resize(width * height * 3 / 2, 160);
+    data
+}
 
 pub fn annex_b() -> H264Config {
     H264Config { framing: NalFraming::AnnexB, parameter_sets: Vec::new() }
 }
 
-/// The path of a file of the shared media, or `None`, said aloud, where it is not there.
-pub fn path(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("RECORDER_MEDIA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/media")),
-        PathBuf::from,
-    );
-    let path = root.join(name);
-    if !path.is_file() {
-        println!("skipped: no {name} in the media directory");
-        return None;
-    }
-    Some(path)
-}
-
 /// A file as a track: its config, and its access units in decode order. A raw stream has no times: they are the
 /// numbers of its units. `None`, said aloud, where it is not there.
 pub fn track(name: &str) -> Option<(H264Config, Vec<Sample>)> {
-    let file = std::fs::read(path(name)?).unwrap();
+    let file = std::fs::read(media_file(name)?).unwrap();
     Some(match name.rsplit('.').next().unwrap() {
         "mp4" | "mov" => mp4(&file),
         "ts" => (annex_b(), ts(&file)),

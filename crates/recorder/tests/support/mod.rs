@@ -6,8 +6,13 @@ pub mod media;
 pub mod shell;
 pub mod sim;
 
-use recorder::types::{RoomId, SdkAppId, UnixMillis, UserId};
+use recorder::types::{MediaId, MediaKind, RoomId, SdkAppId, UnixMillis, UserId};
 use recorder::{Now, TaskOptions};
+
+pub const MAIN: MediaId = MediaId::Main;
+pub const AUX: MediaId = MediaId::Aux;
+pub const AUDIO: MediaKind = MediaKind::Audio;
+pub const VIDEO: MediaKind = MediaKind::Video;
 
 /// Wall clock at the start of every simulated task: 2023-11-14 22:13:20 UTC.
 pub const WALL: u64 = 1_700_000_000_000;

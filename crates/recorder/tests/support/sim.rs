@@ -31,6 +31,17 @@ struct Sender {
     began: RoomTime,
 }
 
+/// Checks what holds of every recording, then compares with `golden/<name>.txt`.
+#[track_caller]
+pub fn golden(name: &str, sim: &Sim) {
+    sim.output.check();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
+        .with_extension("txt");
+    recorder_testkit::golden::assert_golden(&path, sim.transcript().as_bytes());
+}
+
 /// What the bucket does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Storage {
