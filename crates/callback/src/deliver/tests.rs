@@ -1,8 +1,5 @@
-use std::io::Write;
-
 use recorder_types::{RoomId, UserId};
 use tokio::net::TcpListener;
-use tracing_subscriber::fmt::MakeWriter;
 use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -226,52 +223,4 @@ async fn bad_urls_are_refused_at_configuration() {
 fn without_a_runtime_there_is_an_error() {
     let result = Deliverer::new("http://h/".parse().unwrap(), None, APP, local());
     assert!(matches!(result, Err(DeliverError::NoRuntime)));
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-#[test]
-fn neither_key_nor_path_nor_query_is_logged() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::level_filters::LevelFilter::TRACE)
-        .with_writer(log.clone())
-        .finish();
-    let mut debug = String::new();
-    tracing::subscriber::with_default(subscriber, || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let once =
-                QueueOptions::default().with_retry(crate::RetryPolicy::SERVICE.with_max_age(Duration::ZERO));
-            for url in ["http://127.0.0.1:1/canary1?t=canary2", "http://nobody.invalid/canary1?t=canary2"] {
-                let deliverer = deliverer(url, Some("canary3"), local().with_queue(once));
-                debug.push_str(&format!("{deliverer:?}"));
-                assert_eq!(deliverer.send(numbered("t", 0)), Sent::Queued);
-                assert_eq!(deliverer.finish().await.given_up, 1);
-            }
-        });
-    });
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("callback given up"), "{log}");
-    assert!(!log.contains("canary") && !debug.contains("canary"), "{log}{debug}");
 }
