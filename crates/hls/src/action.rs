@@ -72,8 +72,9 @@ pub struct SegmentInfo {
     pub discontinuity: bool,
     /// Whether its first picture is an IDR; true without pictures. False only after a cut for want of a key frame.
     pub starts_with_key_frame: bool,
-    /// All its samples, for a writer of MP4: equal to what [`SegmentIndex::from_ts`] reads from the segment.
-    pub index: SegmentIndex,
+    /// All its samples, for a writer of MP4: equal to what [`SegmentIndex::from_ts`] reads from the segment. `None`
+    /// after [`SegmenterOptions::without_index`](crate::SegmenterOptions::without_index).
+    pub index: Option<SegmentIndex>,
 }
 
 /// The playlist's growth: its text is `header` followed by every `append` so far, this one included.

@@ -22,6 +22,7 @@ pub struct SegmenterOptions {
     pub(crate) max_access_unit: usize,
     pub(crate) chunk_bytes: usize,
     pub(crate) first_pts: u64,
+    pub(crate) index: bool,
 }
 
 impl SegmenterOptions {
@@ -43,6 +44,7 @@ impl SegmenterOptions {
             max_access_unit: 16 << 20,
             chunk_bytes: 1024 * PACKET_BYTES,
             first_pts: 90_000,
+            index: true,
         })
     }
 
@@ -88,6 +90,14 @@ impl SegmenterOptions {
     #[must_use]
     pub fn with_first_pts(mut self, ticks: u64) -> Self {
         self.first_pts = ticks & ((1 << 33) - 1);
+        self
+    }
+
+    /// Makes no [`SegmentInfo::index`](crate::SegmentInfo::index): for who makes no files of the segments. It saves
+    /// a look at every byte of length-prefixed pictures.
+    #[must_use]
+    pub fn without_index(mut self) -> Self {
+        self.index = false;
         self
     }
 }

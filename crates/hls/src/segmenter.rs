@@ -110,7 +110,7 @@ struct Open {
     discontinuity: bool,
     starts_with_key_frame: bool,
     metadata: Metadata,
-    index: IndexBuilder,
+    index: Option<IndexBuilder>,
 }
 
 impl Open {
@@ -391,7 +391,9 @@ impl Segmenter {
         let sets = parts.iter().skip(1).filter(|part| **part != SET_START).copied();
         let framing = self.streams.video.as_ref().map_or(NalFraming::AnnexB, |video| video.framing);
         let (pts_ticks, dts_ticks) = (ticks(&self.options, pts), ticks(&self.options, dts));
-        open.index.written_picture(sets, &picture.units, framing, (pts_ticks, dts_ticks), slice);
+        if let Some(index) = &mut open.index {
+            index.written_picture(sets, &picture.units, framing, (pts_ticks, dts_ticks), slice);
+        }
         parts.extend(picture.units.iter().flat_map(|unit| [UNIT_START, *unit]));
 
         open.note(dts, pts, lasts);
@@ -489,8 +491,8 @@ impl Segmenter {
                 random_access: false,
                 parts: &parts,
             });
-            if let Some(open) = &mut self.open {
-                open.index.written_frames(pts, self.audio.pending.raw_lens());
+            if let Some(index) = self.open.as_mut().and_then(|open| open.index.as_mut()) {
+                index.written_frames(pts, self.audio.pending.raw_lens());
             }
         }
         self.audio.pending.clear();
@@ -575,7 +577,7 @@ impl Segmenter {
             discontinuity: jump && self.stats.segments > 0,
             starts_with_key_frame: true,
             metadata: Metadata::default(),
-            index: IndexBuilder::default(),
+            index: self.options.index.then(IndexBuilder::default),
         });
     }
 
@@ -595,7 +597,7 @@ impl Segmenter {
             audio_frames: open.audio_frames,
             discontinuity: open.discontinuity,
             starts_with_key_frame: open.starts_with_key_frame,
-            index: open.index.finish(open.start, open.discontinuity, bytes),
+            index: open.index.map(|index| index.finish(open.start, open.discontinuity, bytes)),
         };
         self.chain.closed(info.duration, next.is_some());
         self.tail = Some(end_at);

@@ -300,3 +300,19 @@ fn a_recording_without_media_gets_no_file_and_an_ended_one_no_second_end() {
     assert!(out.ended);
     assert_eq!(out.playlist.matches("ENDLIST").count(), 1);
 }
+
+#[test]
+fn without_an_index_the_segments_are_the_same() {
+    let [with, without] = [options("x"), options("x").without_index()].map(|options| {
+        let mut segmenter = segmenter(options, both_streams());
+        for second in 0..25 {
+            push_video(&mut segmenter, second * 1_000, (second + 1) * 1_000, 25);
+            push_audio(&mut segmenter, second * 47..(second + 1) * 47);
+        }
+        segmenter.finish();
+        collect(&mut segmenter)
+    });
+    assert!(with.segments.len() > 1 && with.segments.iter().all(|(info, _)| info.index.is_some()));
+    assert!(without.segments.iter().all(|(info, _)| info.index.is_none()));
+    assert!(with.ts() == without.ts() && with.playlist == without.playlist);
+}

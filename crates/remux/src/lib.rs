@@ -32,7 +32,7 @@
 //! #     match action {
 //! #         Action::SegmentData { data } => open.extend_from_slice(&data),
 //! #         Action::CloseSegment(info) => {
-//! #             indexes.push(info.index);
+//! #             indexes.extend(info.index);
 //! #             segments.push(Bytes::from(std::mem::take(&mut open)));
 //! #         }
 //! #         _ => {}

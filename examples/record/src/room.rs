@@ -57,6 +57,9 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     let mut recording = RecordingOptions::new(options, bucket.clone())
         .with_clock(ClockMode::Told { start })
         .with_queue_bytes(QUEUE_BYTES);
+    if !args.realtime {
+        recording = recording.with_gather(Duration::ZERO); // batches come, and waiting for more only takes time
+    }
     if let Some(deliverer) = &deliverer {
         recording = recording.with_deliverer(deliverer.clone());
     }

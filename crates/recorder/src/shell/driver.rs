@@ -148,7 +148,7 @@ impl Driver {
                     }
                     if !open {
                         self.event(self.now, RoomEvent::Stop { code: LeaveCode::API_STOP });
-                    } else if taken < BATCH / 2 && self.core.state() != TaskState::Exited {
+                    } else if taken < BATCH / 2 && !self.gather.is_zero() && self.core.state() != TaskState::Exited {
                         std::thread::sleep(self.gather);
                     }
                 }

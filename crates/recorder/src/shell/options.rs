@@ -61,7 +61,8 @@ pub struct RecordingOptions {
     /// ([`super::SendError::Full`]), told ones wait.
     pub queue_bytes: usize,
     /// How long the task's thread lets events gather before it looks again. Default 10 ms: a room of 25 then wakes
-    /// it a hundred times a second and not thousands.
+    /// it a hundred times a second and not thousands. Zero for batches ([`super::Recording::events_at`]) as fast as the
+    /// machine allows.
     pub gather: Duration,
     pub(super) on_callback: Option<CallbackSink>,
     pub(super) on_key_frame: Option<KeyFrameSink>,

@@ -48,8 +48,6 @@ pub(super) struct FileSet {
     waits_for_key_frame: bool,
     /// Whether playlists are told: not where only files are delivered.
     announced: bool,
-    /// Whether files are made of it.
-    indexed: bool,
     begin: Option<UnixMillis>,
     segments: u64,
     bytes: u64,
@@ -106,9 +104,12 @@ impl FileSet {
         }
         let stem = names.single(user, media, stream_type).map_err(EventError::Name)?;
         let playlist = recorder_naming::playlist(&stem).map_err(EventError::Name)?;
-        let segmenter = SegmenterOptions::new(stem, PlaylistHeader::single(media, user.clone()))
+        let mut segmenter = SegmenterOptions::new(stem, PlaylistHeader::single(media, user.clone()))
             .map_err(EventError::Segmenter)?
             .with_chunk_packets(CHUNK_PACKETS);
+        if options.output.file_kind().is_none() {
+            segmenter = segmenter.without_index();
+        }
         let id = SetId(sets.len());
         sets.push(Self {
             id,
@@ -120,7 +121,6 @@ impl FileSet {
             streams: Streams::default(),
             waits_for_key_frame: false,
             announced: options.output.keeps_hls(),
-            indexed: options.output.file_kind().is_some(),
             begin: None,
             segments: 0,
             bytes: 0,
@@ -258,7 +258,7 @@ impl FileSet {
             set: self.id,
             playlist: self.playlist.clone(),
             start: info.start,
-            index: self.indexed.then_some(info.index),
+            index: info.index,
         });
         if first && self.announced {
             let payload = Payload::FileSlice(FileSlice {

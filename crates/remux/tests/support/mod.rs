@@ -130,7 +130,7 @@ impl Recorder {
                 Action::SegmentData { data } => self.open.extend_from_slice(&data),
                 Action::CloseSegment(info) => {
                     let data = Bytes::from(std::mem::take(&mut self.open));
-                    self.done.segments.push((info.index, data));
+                    self.done.segments.push((info.index.unwrap(), data));
                 }
                 Action::Playlist(update) => self.done.playlist.push_str(&update.append),
                 _ => {}
