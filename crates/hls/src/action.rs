@@ -98,6 +98,17 @@ pub struct PlaylistUpdate {
     pub segments: u64,
 }
 
+/// A segment that stands in a playlist instead of the TS segment that it was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentFile {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its size.
+    pub bytes: u64,
+    /// The initialization section that it and those after it need, where that is another than before.
+    pub map: Option<ObjectName>,
+}
+
 /// What became of a pushed access unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]

@@ -55,7 +55,8 @@ mod segmenter;
 mod ts;
 
 pub use action::{
-    AccessUnit, Action, Loss, PlaylistUpdate, PushError, Pushed, SegmentInfo, SegmenterStats, Streams,
+    AccessUnit, Action, Loss, PlaylistUpdate, PushError, Pushed, SegmentFile, SegmentInfo, SegmenterStats,
+    Streams,
 };
 pub use index::{IndexError, SegmentIndex};
 pub use options::{OptionsError, PlaylistHeader, PlaylistMedia, SegmenterOptions};

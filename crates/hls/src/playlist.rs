@@ -4,7 +4,7 @@ use std::fmt::Write;
 use recorder_types::aac::AudioSpecificConfig;
 use recorder_types::{ObjectName, RoomTime, Size, UnixMillis};
 
-use crate::action::{PlaylistUpdate, SegmentInfo};
+use crate::action::{PlaylistUpdate, SegmentFile, SegmentInfo};
 use crate::options::{PlaylistHeader, PlaylistMedia};
 use crate::ts::Layout;
 
@@ -13,6 +13,14 @@ const LEAST_TARGET: u64 = 10;
 /// FFmpeg's `AV_CODEC_ID_H264` and `AV_CODEC_ID_AAC`.
 const CODEC_H264: u32 = 27;
 const CODEC_AAC: u32 = 86_018;
+
+/// The first lines of every playlist here.
+const START: &str = "#EXTM3U\n#EXT-X-VERSION:3\n";
+/// Those where segments are not TS: version 7, for `EXT-X-MAP` in a playlist of media (RFC 8216 §7 asks for 6, and
+/// FFmpeg and Apple's tools write 7).
+const START_WITH_MAP: &str = "#EXTM3U\n#EXT-X-VERSION:7\n";
+const DISCONTINUITY: &str = "#EXT-X-DISCONTINUITY\n";
+const FILE_ATTR: &str = "#EXT-X-TRTC-FILE-ATTR:";
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -65,7 +73,7 @@ impl PlaylistWriter {
         }
         self.segments += 1;
         if info.discontinuity {
-            append.push_str("#EXT-X-DISCONTINUITY\n");
+            append.push_str(DISCONTINUITY);
         }
         // A stream that is silent for a segment keeps what was told of it.
         if metadata.audio.is_some() && metadata.audio != self.current.audio {
@@ -109,9 +117,8 @@ impl PlaylistWriter {
     }
 
     fn header_text(&self) -> String {
-        let mut text = String::from(
-            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-ALLOW-CACHE:NO\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-TARGETDURATION:",
-        );
+        let mut text = String::from(START);
+        text.push_str("#EXT-X-ALLOW-CACHE:NO\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-TARGETDURATION:");
         let PlaylistHeader { media, user, version, date } = &self.header;
         put(
             &mut text,
@@ -133,6 +140,46 @@ impl PlaylistWriter {
         );
         write_metadata(&mut text, self.first);
         text
+    }
+}
+
+impl PlaylistUpdate {
+    /// The same update with `file` in the place of the segment that it adds (`None` where it adds none): version 7,
+    /// and `EXT-X-MAP` before a segment that needs another initialization section than the one before it. From the
+    /// second section on `EXT-X-DISCONTINUITY` comes with it.
+    ///
+    /// `independent` writes `EXT-X-INDEPENDENT-SEGMENTS`: to be set where every segment so far begins with a key frame.
+    ///
+    /// # Specification
+    /// RFC 8216 §4.3.2.5, §4.3.5.1.
+    #[must_use]
+    pub fn with_file(mut self, file: Option<&SegmentFile>, independent: bool) -> Self {
+        if let Some(rest) = self.header.strip_prefix(START) {
+            let tag = if independent { "#EXT-X-INDEPENDENT-SEGMENTS\n" } else { "" };
+            self.header = [START_WITH_MAP, tag, rest].concat();
+        }
+        let Some(file) = file else { return self };
+        let mut append = String::with_capacity(self.append.len() + 128);
+        if let Some(map) = &file.map {
+            if self.segments > 1 && !self.append.starts_with(DISCONTINUITY) {
+                append.push_str(DISCONTINUITY);
+            }
+            let tags = self.append.strip_prefix(DISCONTINUITY);
+            if tags.is_some() {
+                append.push_str(DISCONTINUITY);
+            }
+            put(&mut append, format_args!("#EXT-X-MAP:URI=\"{map}\"\n"));
+            self.append = tags.unwrap_or(&self.append).to_owned();
+        }
+        for line in self.append.lines() {
+            match line.strip_prefix(FILE_ATTR).and_then(|attr| attr.split_once(',')) {
+                Some((start, _)) => put(&mut append, format_args!("{FILE_ATTR}{start},{}\n", file.bytes)),
+                None if line.starts_with('#') => put(&mut append, format_args!("{line}\n")),
+                None => put(&mut append, format_args!("{}\n", file.name)),
+            }
+        }
+        self.append = append;
+        self
     }
 }
 
@@ -280,6 +327,49 @@ mod tests {
         }
         text.apply(&writer.end());
         assert_eq!(text.to_string(), include_str!("../tests/golden/worked-example.m3u8"));
+    }
+
+    #[test]
+    fn another_file_takes_the_place_of_a_segment() {
+        let header = PlaylistHeader::single(MediaId::Main, "alice".parse().unwrap());
+        let mut writer = PlaylistWriter::new("x.m3u8".parse().unwrap(), header);
+        let metadata = Metadata { audio: None, video: Size::new(640, 480) };
+        let layout = Layout { video: true, audio: false };
+        let mut text = PlaylistText::new();
+        for (number, discontinuity, map) in [
+            (1, false, Some("i1.mp4")),
+            (2, false, None),
+            (3, true, Some("i2.mp4")),
+            (4, false, Some("i3.mp4")),
+        ] {
+            let mut info = info(1_700_000_000_000 + number, 10_000_000_000, 188);
+            info.discontinuity = discontinuity;
+            let name = format!("s{number}.m4s").parse().unwrap();
+            let file = SegmentFile { name, bytes: number, map: map.map(|map| map.parse().unwrap()) };
+            text.apply(&writer.add(&info, metadata, layout).with_file(Some(&file), false));
+        }
+        text.apply(&writer.end().with_file(None, true));
+        let text = text.to_string();
+        assert!(
+            text.starts_with("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-ALLOW"),
+            "{text}"
+        );
+        let body = &text[text.find("#EXT-X-MAP").unwrap()..];
+        let segment = |n| format!("{FILE_ATTR}170000000000{n},{n}\n#EXTINF:10,\ns{n}.m4s\n");
+        let map = |n| format!("#EXT-X-MAP:URI=\"i{n}.mp4\"\n");
+        let want = [
+            map(1),
+            segment(1),
+            segment(2),
+            DISCONTINUITY.into(),
+            map(2),
+            segment(3),
+            DISCONTINUITY.into(),
+            map(3),
+            segment(4),
+            "#EXT-X-ENDLIST\n".into(),
+        ];
+        assert_eq!(body, want.concat());
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use recorder_hls::IndexError;
-use recorder_mp4::{DescriptionError, PlanError, SplitError, WriteError};
+use recorder_mp4::{DescriptionError, FragmentError, PlanError, SplitError, WriteError};
 use recorder_types::RoomTime;
 
 /// Why files cannot be planned. The planner is of no more use; the files it told before are good.
@@ -93,4 +93,28 @@ pub enum CopyError {
         /// How many segments were planned.
         segments: u32,
     },
+}
+
+/// Why a TS segment cannot be made a fragmented one. The packager goes on with the next segment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackageError {
+    /// The segment cannot be read.
+    #[error("reading the segment")]
+    Segment(#[from] IndexError),
+    /// The segment has other samples than its index says: one of them is of another recording.
+    #[error("other samples than the segment's index says")]
+    Changed,
+    /// Its pictures cannot be described.
+    #[error("pictures cannot be described")]
+    Description(#[from] DescriptionError),
+    /// Its tracks or samples cannot be written.
+    #[error("writing fragments")]
+    Write(#[from] FragmentError),
+}
+
+impl From<PlanError> for PackageError {
+    fn from(error: PlanError) -> Self {
+        Self::Write(error.into())
+    }
 }

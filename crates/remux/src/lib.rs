@@ -6,6 +6,8 @@
 //! [`Copier`] takes the segments and gives the bytes of the file, front to back, `moov` first. [`AacPlanner`] and
 //! [`AacCopier`] do the same for ADTS files.
 //!
+//! [`Packager`] makes fragmented MP4 (CMAF) segments of TS segments, for playlists with `EXT-X-MAP`.
+//!
 //! Memory does not grow with the media, but by some bytes a sample while a file is planned.
 //!
 //! ```
@@ -68,6 +70,7 @@ mod aac;
 mod copy;
 mod error;
 mod file;
+mod fragments;
 mod input;
 mod plan;
 mod segments;
@@ -76,7 +79,8 @@ mod track;
 
 pub use aac::{AacCopier, AacFilePlan, AacPlanner, AacStep};
 pub use copy::{Copier, CopyStep};
-pub use error::{CopyError, RemuxError};
+pub use error::{CopyError, PackageError, RemuxError};
 pub use file::{FilePlan, FileTrack};
+pub use fragments::{FragmentSegment, Packager};
 pub use plan::{Alignment, Input, PlanOptions, Planner, Step};
 pub use segments::{PlaylistSegment, playlist_segments};
