@@ -28,6 +28,10 @@ pub(crate) fn write(movies: &Movies, args: &Args, report: &mut Report) -> Result
     let header = movies.header.clone().unwrap_or_else(PlaylistHeader::mixed);
     let options =
         SegmenterOptions::new(place.stem.clone(), header)?.with_target_duration(args.segment_duration());
+    let options = match args.segments {
+        SegmentType::Mpegts => options.without_index(),
+        SegmentType::Fmp4 => options,
+    };
     let start = args.start_time.or(movies.start).unwrap_or(UnixMillis::EPOCH);
     let mut writer = Writer {
         segmenter: Segmenter::new(options),
@@ -273,8 +277,8 @@ impl Writer<'_> {
             return Ok(());
         }
         let ts = Bytes::from(std::mem::take(&mut self.open));
-        let Some(packager) = &mut self.packager else { return Ok(()) };
-        let made = packager.segment(&info.index, ts)?;
+        let (Some(packager), Some(index)) = (&mut self.packager, &info.index) else { return Ok(()) };
+        let made = packager.segment(index, ts)?;
         let mut map = None;
         if let Some(init) = &made.init {
             self.sections += 1;
