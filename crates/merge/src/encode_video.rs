@@ -1,15 +1,13 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
-use recorder_codec::{
-    Codec, CodecError, EncodedPicture, H264Encoder, H264EncoderOptions, I420, LibraryError, PictureKind,
-    Plane, VideoEncoder, YuvMatrix,
-};
+use recorder_codec::{Codec, CodecError, H264Encoder, H264EncoderOptions, LibraryError, YuvMatrix};
 use recorder_compositor::{Canvas, Colour, Level, Matrix, Picture, Rect, RenderMode, Rgb, Source, Tile};
 use recorder_mp4::{AvcPacker, ParameterSets, SampleInfo};
 use recorder_types::{H264Config, NalFraming, Size, Timescale, Timestamp};
 
 use crate::clock::{HZ, ticks};
+use crate::encoder_thread::EncoderThread;
 use crate::error::MergeError;
 use crate::execute::blanks;
 use crate::feed::{Feed, Media, Planned};
@@ -27,6 +25,8 @@ const PIXELS_PER_BIT: u64 = 8;
 const MIN_BITS_PER_SECOND: u32 = 200_000;
 /// Seconds from key frame to key frame.
 const KEY_SECONDS: u32 = 10;
+/// Pictures that are drawn while others are being encoded.
+const PICTURES_AHEAD: usize = 3;
 
 /// Pictures decoded, placed on the output's canvas at its own rate, and encoded: at each instant the newest picture.
 pub(crate) struct EncodeVideo {
@@ -36,11 +36,15 @@ pub(crate) struct EncodeVideo {
     generation: u64,
     coming: Option<Decoded>,
     canvas: Canvas,
-    encoder: H264Encoder,
+    encoder: EncoderThread,
+    /// Numbers of the pictures that the encoder has.
+    encoding: VecDeque<i64>,
     packer: AvcPacker,
     rate: i64,
-    /// Number of the next picture of the output; none before the first picture of the input is known.
+    /// Number of the next picture to draw; none before the first picture of the input is known.
     next: Option<i64>,
+    /// The last picture of the output is drawn.
+    drawn: bool,
     /// When the output is black, in ticks.
     black: VecDeque<(i64, i64)>,
     fill: Blanks,
@@ -84,10 +88,13 @@ impl EncodeVideo {
             generation: 0,
             coming: None,
             canvas,
-            encoder: H264Encoder::new(&encoder).map_err(failed)?,
+            encoder: EncoderThread::start(H264Encoder::new(&encoder).map_err(failed)?, size)
+                .map_err(failed)?,
+            encoding: VecDeque::with_capacity(PICTURES_AHEAD),
             packer: AvcPacker::new(&config, ParameterSets::InEntry, None),
             rate: rate.into(),
             next: None,
+            drawn: false,
             black: black.into_iter().map(|(from, to)| (ticks(from), ticks(to))).collect(),
             fill: options.blanks,
             spool: Spool::new().map_err(spooling)?,
@@ -121,8 +128,33 @@ impl EncodeVideo {
         Ok(())
     }
 
-    /// Draws and encodes the picture at `at`.
-    fn encode(&mut self, at: i64) -> Result<EncodedPicture, CodecError> {
+    /// Draws the next picture and hands it to the encoder; or finds that there is none.
+    fn draw(&mut self, job: &mut Job<'_>) -> Result<(), MergeError> {
+        let number = match self.next {
+            Some(number) => number,
+            None => match self.begin(job)? {
+                Some(number) => number,
+                None => {
+                    self.drawn = true;
+                    return Ok(());
+                }
+            },
+        };
+        let at = self.time(number);
+        while self.coming.as_ref().is_some_and(|coming| coming.pts <= at) {
+            self.advance(job)?;
+        }
+        if self.coming.is_none() && at >= job.end() && self.next.is_some() {
+            self.drawn = true;
+            return Ok(());
+        }
+        self.next = Some(number.saturating_add(1));
+        self.compose(at).map_err(|source| MergeError::Codec { segment: job.segment(), source })?;
+        self.encoding.push_back(number);
+        Ok(())
+    }
+
+    fn compose(&mut self, at: i64) -> Result<(), CodecError> {
         while self.black.front().is_some_and(|&(_, to)| to <= at) {
             self.black.pop_front();
         }
@@ -136,13 +168,7 @@ impl EncodeVideo {
             None => Source::Nothing,
         };
         self.canvas.compose(&[source]).map_err(library)?;
-        let picture = self.canvas.picture();
-        let planes = picture.planes().map(|plane| Plane { data: plane.data, stride: plane.stride });
-        let picture = I420::new(picture.size(), planes)?;
-        let mut out = Vec::with_capacity(1);
-        let pts = Timestamp::new(at, Timescale::HZ_90000);
-        self.encoder.encode(&picture, pts, PictureKind::Any, &mut out)?;
-        out.pop().ok_or_else(|| library("no picture"))
+        self.encoder.push(&self.canvas.picture(), Timestamp::new(at, Timescale::HZ_90000))
     }
 }
 
@@ -152,23 +178,13 @@ impl Feed for EncodeVideo {
     }
 
     fn next(&mut self, job: &mut Job<'_>) -> Result<Option<Planned>, MergeError> {
-        let number = match self.next {
-            Some(number) => number,
-            None => match self.begin(job)? {
-                Some(number) => number,
-                None => return Ok(None),
-            },
-        };
+        while !self.drawn && self.encoding.len() < PICTURES_AHEAD {
+            self.draw(job)?;
+        }
+        let Some(number) = self.encoding.pop_front() else { return Ok(None) };
         let at = self.time(number);
-        while self.coming.as_ref().is_some_and(|coming| coming.pts <= at) {
-            self.advance(job)?;
-        }
-        if self.coming.is_none() && at >= job.end() && self.next.is_some() {
-            return Ok(None);
-        }
-        self.next = Some(number.saturating_add(1));
         let failed = |source| MergeError::Codec { segment: job.segment(), source };
-        let encoded = self.encode(at).map_err(failed)?;
+        let encoded = self.encoder.next().map_err(failed)?;
         let packed = self.packer.pack(&encoded.sample.data).map_err(|error| failed(library(error)))?;
         self.spool.push(&packed.data).map_err(spooling)?;
         let time = Timestamp::new(at, Timescale::HZ_90000);
@@ -188,6 +204,6 @@ impl Feed for EncodeVideo {
     }
 }
 
-fn library(error: impl std::fmt::Display) -> CodecError {
+pub(crate) fn library(error: impl std::fmt::Display) -> CodecError {
     CodecError::Library { codec: Codec::H264, source: LibraryError::new(error) }
 }

@@ -44,6 +44,7 @@ mod copy_audio;
 mod copy_video;
 mod encode_audio;
 mod encode_video;
+mod encoder_thread;
 mod error;
 mod execute;
 mod feed;
