@@ -235,4 +235,25 @@ proptest! {
         shown.dedup();
         prop_assert_eq!(shown.len(), all);
     }
+
+    /// Who comes or goes changes nothing in the order of the others.
+    #[test]
+    fn the_others_keep_their_order(room in rooms(), gone in 0usize..40, which in 0usize..3) {
+        let template = [Template::Grid, floating(None), share(None)][which].clone();
+        let params = LayoutParams::new(template);
+        let shown = |room: &[Participant]| -> Vec<StreamId> {
+            let got = arrange(&params, canvas(), room).unwrap();
+            got.windows.iter().filter_map(|w| w.content.stream().cloned()).collect()
+        };
+        let before = shown(&room);
+        let mut rest = room.clone();
+        if !rest.is_empty() {
+            rest.swap_remove(gone % room.len());
+        }
+        let after = shown(&rest);
+        let stayed: Vec<_> = before.iter().filter(|stream| after.contains(stream)).collect();
+        // One who had no window may have come in at the end.
+        prop_assert!(after.iter().zip(&stayed).all(|(a, b)| a == *b));
+        prop_assert!(after.len() - stayed.len() <= 1);
+    }
 }

@@ -180,6 +180,25 @@ proptest! {
         }
     }
 
+    /// Nobody's window moves when one more comes, unless the guide's table has another row for the new count.
+    #[test]
+    fn windows_stay_while_the_row_of_the_table_does(which in 0usize..4, more in 1usize..=25, canvas in canvases()) {
+        let rows: &[usize] = match which {
+            0 => &[1, 2, 4, 9, 16, 25],
+            1 => &[17, 25],
+            _ => &[5, 7, 9, 17, 25],
+        };
+        let row = |count: usize| rows.iter().position(|last| count <= *last);
+        let windows = |count| cells(&templates()[which].1, canvas, count).unwrap();
+        let (before, after) = (windows(more - 1), windows(more));
+        let stay = before[..] == after[..more - 1];
+        prop_assert!(stay || row(more - 1) != row(more), "{more}");
+        // And another row is another layout: what is small there is smaller.
+        if more > 1 && row(more - 1) != row(more) {
+            prop_assert!(!stay);
+        }
+    }
+
     #[test]
     fn a_full_template_covers_the_canvas(which in 0usize..3, full in 0usize..5, canvas in canvases()) {
         let (template, counts) = [
