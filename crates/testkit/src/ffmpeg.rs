@@ -65,6 +65,16 @@ pub fn decode_i420(file: &Path) -> Option<Vec<u8>> {
     decode_video(file, &["-f", "rawvideo", "-pix_fmt", "yuv420p"])
 }
 
+/// All pictures of the first video stream as red, green and blue, pixel after pixel, by the matrix and range that the
+/// file tells; without them FFmpeg takes BT.601 of limited range.
+///
+/// # Panics
+/// If decoding fails or does not end.
+#[must_use]
+pub fn decode_rgb(file: &Path) -> Option<Vec<u8>> {
+    decode_video(file, &["-f", "rawvideo", "-sws_flags", "accurate_rnd+full_chroma_int", "-pix_fmt", "rgb24"])
+}
+
 /// The MD5 of each picture that the first video stream decodes to, in the order shown, whatever their times.
 ///
 /// # Panics
