@@ -9,7 +9,10 @@ use recorder_compositor::{
     Bitmap, Canvas, Clock, Colour, Font, Level, Matrix, Picture, Position, Range, Rect, RenderMode, Rgb,
     Source, TextStyle, Tile, TimeZone, Watermarks,
 };
-use recorder_types::{Size, UnixMillis};
+use recorder_layout::{
+    CustomWindow, LargeSide, LayoutParams, Participant, Publishes, Template, Transparency, arrange,
+};
+use recorder_types::{MediaId, Size, UnixMillis};
 
 fn size(width: u32, height: u32) -> Size {
     Size::new(width, height).unwrap()
@@ -122,6 +125,50 @@ fn four_windows_with_every_mode_and_watermarks() {
         assert_eq!(canvas.compose(&shown).unwrap().rects, 0, "the same second");
     }
     check("windows-later.png", &canvas);
+}
+
+/// Grid, floating, screen sharing and a custom layout, each in a quarter of one canvas.
+#[test]
+fn four_layouts_of_people() {
+    let colour = Colour::default();
+    let window = |left, top| CustomWindow::new(left, top, 90, 50);
+    let list = vec![
+        window(0, 0).with_layer(2),
+        window(40, 20).with_layer(1).with_mode(RenderMode::Fit),
+        window(70, 40).with_layer(3).with_alpha(Transparency::new(128)),
+    ];
+    let layouts = [
+        (Template::Grid, 5, (0, 0)),
+        (Template::Floating { large: None }, 6, (160, 0)),
+        (Template::ScreenShare { large: None, side: LargeSide::Right }, 7, (0, 90)),
+        (Template::Custom(list), 3, (160, 90)),
+    ];
+    let cameras: Vec<_> = (0..7)
+        .map(|k| camera(size(64 + 8 * k, 64), 36 * k).to_picture(Rgb::BLACK, colour).unwrap())
+        .collect();
+    let people = (0..7u64)
+        .map(|k| Participant::new(format!("u{k}").parse().unwrap(), MediaId::Main, k, Publishes::Video));
+    let people: Vec<_> = people.collect();
+    let (mut tiles, mut shown) = (Vec::new(), Vec::new());
+    for (template, count, (left, top)) in layouts {
+        let arranged = arrange(&LayoutParams::new(template), size(160, 90), &people[..count]).unwrap();
+        for window in arranged.windows {
+            let rect =
+                Rect::new(window.rect.left() + left, window.rect.top() + top, window.rect.size()).unwrap();
+            tiles.push(Tile::new(rect).with_mode(window.mode).with_opacity(window.alpha.opacity()));
+            let who =
+                window.content.stream().and_then(|who| people.iter().position(|one| one.stream == *who));
+            shown.push(who.map_or(Source::Nothing, |who| Source::Picture {
+                picture: cameras[who].as_picture(),
+                colour,
+                generation: 1,
+            }));
+        }
+    }
+    let mut canvas = Canvas::new(size(320, 180), colour, Rgb::new(40, 40, 40), Level::detect()).unwrap();
+    canvas.set_tiles(&tiles).unwrap();
+    canvas.compose(&shown).unwrap();
+    check("layouts.png", &canvas);
 }
 
 #[test]
