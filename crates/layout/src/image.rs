@@ -5,7 +5,7 @@ use std::str::FromStr;
 const MAX_BYTES: usize = 2048;
 
 /// Address of a background or placeholder image, as the recording API takes it. Passed on, never fetched here.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageUrl(Box<str>);
 
 impl ImageUrl {

@@ -56,7 +56,7 @@ mod view;
 mod voice;
 
 pub use error::MixError;
-pub use mixer::{MixStats, Mixed, Mixer};
+pub use mixer::{MixStats, Mixed, Mixer, Pushed};
 pub use options::{AudioOptions, MixerOptions, VideoOptions};
 pub use scene::{Fill, Image, Scene, StreamId, Window};
 pub use unit::Unit;

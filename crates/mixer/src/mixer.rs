@@ -15,7 +15,6 @@ use crate::{MixError, MixerOptions};
 
 /// What came out of a mix, in order of time for each kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Mixed {
     /// An H.264 access unit, Annex B, nothing reordered.
     Picture {
@@ -33,6 +32,15 @@ pub enum Mixed {
         /// The frame.
         data: Bytes,
     },
+}
+
+/// What became of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It will be mixed when it is due.
+    Taken,
+    /// It was dropped: the video can be decoded from its next key frame on only. Ask its sender for one.
+    WaitingForKeyFrame,
 }
 
 /// What a mix has done.
@@ -121,7 +129,7 @@ impl Mixer {
     ///
     /// # Errors
     /// [`MixError::NotPublished`].
-    pub fn push(&mut self, stream: &StreamId, unit: Unit) -> Result<(), MixError> {
+    pub fn push(&mut self, stream: &StreamId, unit: Unit) -> Result<Pushed, MixError> {
         self.streams.push(stream, unit)
     }
 
@@ -159,6 +167,16 @@ impl Mixer {
             sound.finish(&mut self.out)?;
         }
         Ok(())
+    }
+
+    /// The time of the next picture, or, without pictures, of the next sound.
+    #[must_use]
+    pub fn due(&self) -> RoomTime {
+        match (&self.pictures, &self.sound) {
+            (Some(pictures), _) => pictures.due(),
+            (None, Some(sound)) => sound.due(),
+            (None, None) => RoomTime::MAX,
+        }
     }
 
     /// The next that is ready, oldest first.

@@ -74,7 +74,7 @@ impl PictureMix {
         self.start.saturating_add(self.time_of(self.next))
     }
 
-    /// Composes and encodes the next picture.
+    /// Composes and encodes the next picture; one that fails is left out.
     pub(crate) fn picture(
         &mut self,
         horizon: RoomTime,
@@ -82,6 +82,19 @@ impl PictureMix {
         codecs: &dyn Codecs,
         stats: &mut MixStats,
         out: &mut VecDeque<Mixed>,
+    ) -> Result<(), MixError> {
+        let made = self.make(horizon, streams, codecs, stats);
+        self.next += 1;
+        self.give(out);
+        made
+    }
+
+    fn make(
+        &mut self,
+        horizon: RoomTime,
+        streams: &mut Streams,
+        codecs: &dyn Codecs,
+        stats: &mut MixStats,
     ) -> Result<(), MixError> {
         let now = self.due();
         while self.scenes_ahead.front().is_some_and(|(at, _)| *at <= now) {
@@ -94,7 +107,7 @@ impl PictureMix {
         }
         let shown: Vec<&(UserId, MediaId)> =
             self.scene.windows.iter().filter_map(|w| w.user.as_ref()).collect();
-        streams.show(&shown, now, horizon, codecs)?;
+        streams.show(&shown, now, horizon, codecs);
         self.prepare(streams, codecs)?;
         let Self { stage: Some(stage), scene, scenes, options, .. } = self else { return Ok(()) };
         if !stage.is_set {
@@ -123,9 +136,7 @@ impl PictureMix {
         let ticks = Timescale::new(u32::from(options.fps)).expect("1 to 60");
         let pts = Timestamp::new(self.next, ticks);
         stage.encoder.encode(&picture, pts, PictureKind::Any, &mut self.encoded)?;
-        self.next += 1;
         stats.pictures += 1;
-        self.give(out);
         Ok(())
     }
 

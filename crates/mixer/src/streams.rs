@@ -6,7 +6,7 @@ use crate::scene::StreamId;
 use crate::unit::Unit;
 use crate::view::{Shown, View, colour_of};
 use crate::voice::Voice;
-use crate::{AudioOptions, MixError};
+use crate::{AudioOptions, MixError, Pushed};
 
 /// All streams that are published, or have ended and are still seen or heard.
 #[derive(Debug, Default)]
@@ -92,17 +92,21 @@ impl Streams {
         })
     }
 
-    pub(crate) fn push(&mut self, id: &StreamId, unit: Unit) -> Result<(), MixError> {
+    pub(crate) fn push(&mut self, id: &StreamId, unit: Unit) -> Result<Pushed, MixError> {
         let stream = self.streams.iter_mut().rfind(|stream| stream.id == *id && stream.until.is_none());
         match stream {
             None => return Err(MixError::NotPublished { stream: id.clone() }),
             Some(stream) => match &mut stream.media {
-                Media::Video(view) => view.push(unit),
+                Media::Video(view) => {
+                    if !view.push(unit) {
+                        return Ok(Pushed::WaitingForKeyFrame);
+                    }
+                }
                 Media::Audio { voice, .. } => voice.push(unit),
                 Media::Ignored => {}
             },
         }
-        Ok(())
+        Ok(Pushed::Taken)
     }
 
     /// Brings the videos of `users` up to `now`; the others rest. Forgets what was replaced.
@@ -112,7 +116,7 @@ impl Streams {
         now: RoomTime,
         horizon: RoomTime,
         codecs: &dyn Codecs,
-    ) -> Result<(), MixError> {
+    ) {
         for stream in &mut self.streams {
             let Media::Video(view) = &mut stream.media else { continue };
             if !is_one_of(&stream.id, users) {
@@ -120,13 +124,15 @@ impl Streams {
                 continue;
             }
             let until = stream.until.unwrap_or(RoomTime::MAX);
-            view.show(now, horizon.min(until), codecs)?;
+            if let Err(error) = view.show(now, horizon.min(until), codecs) {
+                // One video that fails does not stop the others.
+                tracing::warn!(stream = %stream.id, %error, "pictures lost");
+            }
             if until <= now {
                 view.flush(now);
             }
         }
         self.forget(users, now);
-        Ok(())
     }
 
     /// Drops videos that have ended and are not wanted, or have a successor with a picture.

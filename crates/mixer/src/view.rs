@@ -54,11 +54,12 @@ impl View {
         }
     }
 
-    pub(crate) fn push(&mut self, unit: Unit) {
+    /// Takes a unit; says whether it is of use.
+    pub(crate) fn push(&mut self, unit: Unit) -> bool {
         let is_key = has_idr(&unit, &self.config);
         self.awaits_key &= !is_key;
         if self.awaits_key {
-            return;
+            return false;
         }
         self.bytes += unit.data.len();
         self.waiting.push_back((unit, is_key));
@@ -67,6 +68,7 @@ impl View {
             self.bytes = 0;
             self.awaits_key = true;
         }
+        !self.awaits_key
     }
 
     /// The stream is not shown at `now`: forgets what will not be needed to show it later.
@@ -142,8 +144,12 @@ impl View {
             keep(picture, early, spare);
         });
         match decoded {
+            Ok(()) => Ok(()),
             // The library gave up on this unit and was started anew: the next key frame goes on.
-            Ok(()) | Err(recorder_codec::CodecError::Library { .. }) => Ok(()),
+            Err(recorder_codec::CodecError::Library { .. }) => {
+                self.awaits_key = !self.waiting.iter().any(|(_, is_key)| *is_key);
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
     }

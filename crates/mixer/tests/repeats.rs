@@ -43,7 +43,9 @@ fn tell(mixer: &mut Mixer, at: RoomTime, what: &Happens) {
     match what {
         Happens::Publish(stream, config) => mixer.publish(at, stream.clone(), config.clone()).unwrap(),
         Happens::Unpublish(stream) => mixer.unpublish(at, stream),
-        Happens::Unit(stream, unit) => mixer.push(stream, unit.clone()).unwrap(),
+        Happens::Unit(stream, unit) => {
+            mixer.push(stream, unit.clone()).unwrap();
+        }
         Happens::Scene(scene) => mixer.set_scene(at, scene.clone()).unwrap(),
     }
 }

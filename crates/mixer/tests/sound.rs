@@ -57,7 +57,9 @@ fn two_at_once_are_louder_and_25_do_not_clip() {
             let user = format!("u{n}");
             let (config, units) = aac(RoomTime::ZERO, 48_000, 2, tone(440.0, 48_000, 0.3));
             mixer.publish(RoomTime::ZERO, audio(&user), config).unwrap();
-            units.into_iter().for_each(|unit| mixer.push(&audio(&user), unit).unwrap());
+            for unit in units {
+                mixer.push(&audio(&user), unit).unwrap();
+            }
         }
         let pcm = finish(&mut mixer, 2);
         let heard = level(&pcm[48_000..90_000]);
@@ -127,7 +129,9 @@ fn who_leaves_or_is_muted_is_not_heard_from_that_moment_on() {
     let (config, units) = aac(RoomTime::ZERO, 48_000, 4, tone(440.0, 48_000, 0.3));
     mixer.publish(RoomTime::ZERO, audio("a"), config.clone()).unwrap();
     let (before, after): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.pts < millis(2000));
-    before.into_iter().for_each(|unit| mixer.push(&audio("a"), unit).unwrap());
+    for unit in before {
+        mixer.push(&audio("a"), unit).unwrap();
+    }
     mixer.unpublish(millis(1500), &audio("a"));
     mixer.publish(millis(3000), audio("a"), config).unwrap();
     for unit in after.into_iter().filter(|unit| unit.pts >= millis(3000)) {

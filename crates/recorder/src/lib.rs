@@ -4,7 +4,8 @@
 //! Your media server hands over what it has anyway, each participant's encoded access units; out come HLS file sets
 //! in a [`storage::Bucket`], one for each participant and track (or one for a participant's audio and video), and
 //! the events 301 to 308 for your own code or the customer's server. H.264 and AAC-LC are passed through; Opus is
-//! turned into AAC-LC (feature `opus`).
+//! turned into AAC-LC (feature `opus`). With the feature `mix` a task can record the whole room as one video and one
+//! sound instead ([`TaskOptions`]`::mix`).
 //!
 //! - [`Recorder`] and [`Recording`] are for production: a thread a recording for media and disk, uploads and
 //!   callbacks on your tokio runtime.
@@ -61,6 +62,17 @@ pub use recorder_naming as naming;
 pub use recorder_naming::KeyPrefix;
 pub use recorder_storage as storage;
 pub use recorder_types as types;
+
+#[cfg(feature = "mix")]
+pub use recorder_codec as codec;
+#[cfg(feature = "mix")]
+pub use recorder_compositor as compositor;
+#[cfg(feature = "mix")]
+pub use recorder_layout as layout;
+#[cfg(feature = "mix")]
+pub use recorder_mixer as mixer;
+#[cfg(feature = "mix")]
+pub use task::{MixOptions, MixOptionsError};
 
 pub use shell::{
     AskError, ClockMode, Outcome, Recorder, RecorderOptions, Recording, RecordingOptions, SendError,

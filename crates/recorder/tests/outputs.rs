@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+#[cfg(feature = "mix")]
+use recorder::callback::RecordedMedia;
 use recorder::callback::{Mp4Status, Mp4Stop, Payload, TrackType, UploadStatus};
 use recorder::storage::Bucket;
 use recorder::types::MediaKind;
@@ -107,6 +109,37 @@ async fn each_format_leaves_what_it_says_and_no_more() {
                 assert!(sound || &data[4..8] == b"ftyp", "{what}");
             }
             assert!(!root.path().join("spool/task01").exists(), "{what}: nothing is left in the spool");
+        }
+    }
+}
+
+#[cfg(feature = "mix")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mixed_room_is_one_file() {
+    for (output, end, kind) in [
+        (OutputFormat::HlsAndMp4, "mp4", TrackType::AudioVideo),
+        (OutputFormat::Aac, "aac", TrackType::Audio),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let bucket = Bucket::memory();
+        let mut task = task(output);
+        task.mix = Some(recorder::MixOptions::default());
+        let (outcome, events) = record(root.path(), task, bucket.clone(), 25).await;
+        assert_eq!((outcome.kept, outcome.failure.is_some()), (0, false));
+        let found = objects(&bucket).await;
+        assert_whole(&found);
+        let name = format!("1400000001_1001.{end}");
+        assert_eq!(names(&found, &format!(".{end}")), [name.as_str()]);
+        let told = files_told(&events);
+        let message = &told[0].files[0];
+        assert_eq!((told.len(), message.user.as_ref(), message.media), (1, None, RecordedMedia::Mix));
+        assert_eq!((message.track_type, message.start.get()), (kind, WALL));
+        let length = message.end.get() - message.start.get();
+        assert!((24_990..=25_060).contains(&length), "{length} ms");
+        let file = root.path().join(&name);
+        std::fs::write(&file, &found[&format!("task01/{name}")]).unwrap();
+        if let Some(verdict) = recorder_testkit::ffmpeg::strict_decode(&file) {
+            assert_eq!(verdict, recorder_testkit::ffmpeg::Verdict::Clean);
         }
     }
 }

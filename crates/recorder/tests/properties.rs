@@ -481,7 +481,7 @@ proptest! {
                 prop_assert!(tags <= jumps, "{} tags for {} jumps\n{}", tags, jumps, text);
             }
         }
-        let stats: Vec<_> = with.core.files().filter(|file| file.user == id("bad")).collect();
+        let stats: Vec<_> = with.core.files().filter(|file| file.user == Some(id("bad"))).collect();
         for file in stats {
             let stats = file.stats;
             let seen = stats.audio_frames + stats.pictures + stats.waited + stats.lost_total();

@@ -1,6 +1,6 @@
 use std::io::{self, Write};
 
-use recorder::types::{RoomTime, TaskId};
+use recorder::types::{RoomTime, TaskId, UserId};
 use recorder::{FileSetReport, MadeFile, Outcome, OutputFormat};
 
 use crate::args::Args;
@@ -52,8 +52,8 @@ pub(crate) fn print(args: &Args, task: &TaskId, outcome: &Outcome) -> io::Result
 fn file_row(file: &MadeFile) -> [String; 6] {
     let millis = i64::try_from(file.end.get().saturating_sub(file.start.get())).unwrap_or(i64::MAX);
     [
-        file.user.to_string(),
-        file.media.to_string(),
+        user(file.user.as_ref()),
+        if file.user.is_some() { file.media.to_string() } else { "mix".into() },
         duration(RoomTime::from_millis(millis)),
         "-".into(),
         size(file.bytes),
@@ -61,10 +61,18 @@ fn file_row(file: &MadeFile) -> [String; 6] {
     ]
 }
 
+/// `(room)` where everybody is in it.
+fn user(user: Option<&UserId>) -> String {
+    user.map_or_else(|| "(room)".into(), UserId::to_string)
+}
+
 fn row(file: &FileSetReport) -> [String; 6] {
     [
-        file.user.to_string(),
-        format!("{}_{}", file.media, file.stream_type.track_type()),
+        user(file.user.as_ref()),
+        match file.user {
+            Some(_) => format!("{}_{}", file.media, file.stream_type.track_type()),
+            None => format!("mix_{}", file.stream_type.track_type()),
+        },
         duration(file.duration),
         file.segments.to_string(),
         size(file.bytes),

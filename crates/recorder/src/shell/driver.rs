@@ -25,6 +25,9 @@ use crate::task::{
 /// Events taken at a time.
 const BATCH: usize = 512;
 
+/// The longest time that passes between two inputs of the core.
+const LONGEST_STEP: RoomTime = RoomTime::from_secs(60);
+
 const END_LIST: &str = "#EXT-X-ENDLIST\n";
 
 /// The life of one recording on its own thread: waits, pushes into the core, performs its actions, reports back. It
@@ -314,6 +317,7 @@ impl Driver {
                 }
             }
             Message::Ask { now, event, answer } => {
+                self.catch_up(now.room);
                 let now = self.advance(now);
                 let result = self.core.event(now, event);
                 self.perform();
@@ -331,6 +335,7 @@ impl Driver {
     }
 
     fn event(&mut self, now: Now, event: RoomEvent) {
+        self.catch_up(now.room);
         let now = self.advance(now);
         match self.core.event(now, event) {
             Ok(()) | Err(EventError::Ended) => {}
@@ -372,6 +377,20 @@ impl Driver {
             self.now = now;
         }
         self.now
+    }
+
+    /// Lets the core work through a long silence of a clock that is told, in steps, so that no more than a step's
+    /// media is held.
+    fn catch_up(&mut self, room: RoomTime) {
+        while room.saturating_sub(self.now.room) > LONGEST_STEP && self.core.state() != TaskState::Exited {
+            let at = Now {
+                room: self.now.room.saturating_add(LONGEST_STEP),
+                wall: self.now.wall.saturating_add_millis(LONGEST_STEP.round_to_millis()),
+            };
+            self.now = at;
+            self.core.tick(at);
+            self.perform();
+        }
     }
 
     fn until_deadline(&self) -> Option<Duration> {

@@ -1,3 +1,6 @@
+#[cfg(feature = "mix")]
+mod mixed;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use recorder_callback::{LeaveCode, Mp4Status, Mp4Stop, Payload, StartStatus, UploadError, UploadStatus};
@@ -66,6 +69,12 @@ pub enum RoomEvent {
         kind: MediaKind,
         /// The unit.
         sample: Sample,
+    },
+    /// Another layout of the mixed picture, from the next picture on (`ModifyCloudRecording`).
+    #[cfg(feature = "mix")]
+    Layout {
+        /// The layout; it replaces the old one entirely.
+        layout: recorder_layout::LayoutParams,
     },
     /// New subscription lists; they replace the old ones entirely.
     Subscribe {
@@ -219,7 +228,7 @@ pub struct Refused {
     pub without_time: u64,
 }
 
-/// A single-stream recording task: room events and the time in, actions out. It does no I/O and has no clock.
+/// A recording task: room events and the time in, actions out. It does no I/O and has no clock.
 ///
 /// Drain [`TaskCore::poll`] after each call; the same inputs with the same times give the same actions.
 #[derive(Debug)]
@@ -237,6 +246,8 @@ pub struct TaskCore {
     first_playlist_told: bool,
     hls_kept: bool,
     refused: Refused,
+    #[cfg(feature = "mix")]
+    mix: Option<Box<super::mix::RoomMix>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,7 +263,8 @@ impl TaskCore {
     /// Starts the task: events 301 and 303 are the first actions.
     ///
     /// # Errors
-    /// [`EventError::Name`] if no file of this room can be named.
+    /// [`EventError::Name`] if no file of this room can be named; with the feature `mix`, `EventError::MixOptions` for
+    /// a mix that cannot be made.
     pub fn new(options: TaskOptions, now: Now) -> Result<Self, EventError> {
         let mut names = TaskNames::new(options.app, options.room.clone());
         if let Some(run) = options.ha_run {
@@ -265,6 +277,15 @@ impl TaskCore {
             options.stream_type = StreamSelection::AudioOnly;
         }
         let room = Room::new(options.subscription.clone(), options.stream_type);
+        #[cfg(feature = "mix")]
+        let mix = match options.mix.take() {
+            Some(mix) => {
+                let mix =
+                    super::mix::RoomMix::new(mix, options.stream_type).map_err(EventError::MixOptions)?;
+                Some(Box::new(mix))
+            }
+            None => None,
+        };
         let mut core = Self {
             options,
             names,
@@ -277,6 +298,8 @@ impl TaskCore {
             first_playlist_told: false,
             hls_kept: false,
             refused: Refused::default(),
+            #[cfg(feature = "mix")]
+            mix,
         };
         core.notify(now.wall, Payload::RecorderStart(StartStatus::STARTED));
         core.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
@@ -298,7 +321,9 @@ impl TaskCore {
         if self.phase != Phase::Recording {
             return Err(EventError::Ended);
         }
-        match event {
+        #[cfg(feature = "mix")]
+        let changes_the_picture = !matches!(event, RoomEvent::Sample { .. });
+        let followed = match event {
             RoomEvent::Enter { user } => self.enter(now, &user),
             RoomEvent::Leave { user } => self.leave(now, &user),
             RoomEvent::Publish { user, media, config, origin } => {
@@ -311,25 +336,49 @@ impl TaskCore {
                 self.pause_what_is_not_recorded(now);
                 Ok(())
             }
+            #[cfg(feature = "mix")]
+            RoomEvent::Layout { layout } => self.set_layout(layout),
             RoomEvent::Stop { code } => {
                 self.stop(now, code);
                 Ok(())
             }
+        };
+        #[cfg(feature = "mix")]
+        if changes_the_picture && self.phase == Phase::Recording {
+            self.show(now);
+        }
+        followed
+    }
+
+    /// Lets time pass: mixes what is due, and ends the task when the room has been empty for too long.
+    pub fn tick(&mut self, now: Now) {
+        if self.phase != Phase::Recording {
+            return;
+        }
+        let idle_end = self.idle_end();
+        #[cfg(feature = "mix")]
+        self.advance_mix(now, idle_end.map_or(now.room, |at| at.min(now.room)));
+        if idle_end.is_some_and(|at| now.room >= at) {
+            self.stop(now, LeaveCode::IDLE);
         }
     }
 
-    /// Lets time pass: ends the task when the room has been empty for too long.
-    pub fn tick(&mut self, now: Now) {
-        if self.deadline().is_some_and(|at| now.room >= at) {
-            self.stop(now, LeaveCode::IDLE);
-        }
+    /// When the room has been empty for too long.
+    fn idle_end(&self) -> Option<RoomTime> {
+        Some(self.empty_since?.saturating_add(self.options.max_idle.as_room_time()))
     }
 
     /// When [`TaskCore::tick`] has something to do if nothing else comes first.
     #[must_use]
     pub fn deadline(&self) -> Option<RoomTime> {
-        let since = self.empty_since.filter(|_| self.phase == Phase::Recording)?;
-        Some(since.saturating_add(self.options.max_idle.as_room_time()))
+        if self.phase != Phase::Recording {
+            return None;
+        }
+        #[cfg(feature = "mix")]
+        let mix = self.mix.as_ref().and_then(|mix| mix.deadline(self.empty_since));
+        #[cfg(not(feature = "mix"))]
+        let mix = None;
+        self.idle_end().into_iter().chain(mix).min()
     }
 
     /// Takes what the storage side reports.
@@ -446,6 +495,13 @@ impl TaskCore {
         if !self.room.contains(user) {
             return self.unknown(EventError::NotInRoom);
         }
+        #[cfg(feature = "mix")]
+        let track = if self.mix.is_some() {
+            Track::placed(media, config, origin)
+        } else {
+            Track::new(media, config, origin)?
+        };
+        #[cfg(not(feature = "mix"))]
         let track = Track::new(media, config, origin)?;
         let kind = track.kind();
         self.unpublish_if_there(now, user, media, kind);
@@ -476,18 +532,24 @@ impl TaskCore {
         if tracks.is_empty() {
             self.tracks.remove(user);
         }
-        self.detach(now, track);
+        self.detach(now, user, track);
         true
     }
 
     fn end_tracks(&mut self, now: Now, user: &UserId) {
         for track in self.tracks.remove(user).unwrap_or_default() {
-            self.detach(now, track);
+            self.detach(now, user, track);
         }
     }
 
     /// Writes what a track still holds and takes it out of its file set.
-    fn detach(&mut self, now: Now, mut track: Track) {
+    #[cfg_attr(not(feature = "mix"), expect(unused_variables, reason = "a file set knows its user"))]
+    fn detach(&mut self, now: Now, user: &UserId, mut track: Track) {
+        #[cfg(feature = "mix")]
+        if let Some(mix) = &mut self.mix {
+            mix.end_stream(now.room, user, &track);
+            return;
+        }
         if let Some(id) = track.set()
             && let Some(set) = self.sets.get_mut(id.index())
         {
@@ -506,12 +568,12 @@ impl TaskCore {
         for (user, tracks) in &mut self.tracks {
             for track in tracks.iter_mut() {
                 if track.set().is_some() && !self.room.records(user, track.kind()) {
-                    paused.push(track.restarted());
+                    paused.push((user.clone(), track.restarted()));
                 }
             }
         }
-        for track in paused {
-            self.detach(now, track);
+        for (user, track) in paused {
+            self.detach(now, &user, track);
         }
     }
 
@@ -541,6 +603,10 @@ impl TaskCore {
         if substream_audio || !self.options.media.takes(media) {
             self.refused.unwanted += 1;
             return Ok(());
+        }
+        #[cfg(feature = "mix")]
+        if self.mix.is_some() {
+            return self.mix_sample(now, user, at, sample);
         }
         let tracks = self.tracks.get_mut(user).expect("found above");
         let id = match tracks[at].set() {
@@ -576,6 +642,8 @@ impl TaskCore {
         if self.phase != Phase::Recording {
             return;
         }
+        #[cfg(feature = "mix")]
+        self.finish_mix(now);
         let users: Vec<UserId> = self.tracks.keys().cloned().collect();
         for user in users {
             self.end_tracks(now, &user);
@@ -601,12 +669,12 @@ impl TaskCore {
         let mut jobs: Vec<FileJob> = Vec::new();
         for set in self.sets.iter().filter(|set| set.goes_into(kind)) {
             let (user, media) = (set.user(), set.media());
-            let same = |job: &&mut FileJob| job.user == *user && job.media == media;
+            let same = |job: &&mut FileJob| job.user.as_ref() == user && job.media == media;
             if let Some(job) = jobs.iter_mut().find(same) {
                 job.inputs.push(set.job_input());
             } else {
                 let (max, names) = (self.options.max_file_duration, self.names.clone());
-                let mut job = FileJob::new(user.clone(), media, kind, max, names);
+                let mut job = FileJob::new(user.cloned(), media, kind, max, names);
                 job.inputs.push(set.job_input());
                 jobs.push(job);
             }
@@ -658,6 +726,18 @@ pub enum EventError {
     /// The ids are too long for a file name: this user, or this room, cannot be recorded.
     #[error("no file name for this user and room")]
     Name(#[source] NameError),
+    /// The caller changed the layout of a recording that is not mixed.
+    #[cfg(feature = "mix")]
+    #[error("the recording is not mixed: it has no layout")]
+    NotMixed,
+    /// The caller asked for a mix that cannot be made.
+    #[cfg(feature = "mix")]
+    #[error("the room cannot be mixed like this")]
+    MixOptions(#[source] super::mix::MixOptionsError),
+    /// A codec failed within its contract.
+    #[cfg(feature = "mix")]
+    #[error("the mix failed")]
+    Mix(#[source] recorder_mixer::MixError),
     /// As above, found by the segmenter.
     #[error("no segment names for this user and room")]
     Segmenter(#[source] recorder_hls::OptionsError),

@@ -40,7 +40,8 @@ pub(super) enum Stream {
 pub(super) struct FileSet {
     id: SetId,
     playlist: ObjectName,
-    user: UserId,
+    /// `None` for the mixed room.
+    user: Option<UserId>,
     media: MediaId,
     stream_type: StreamType,
     segmenter: Segmenter,
@@ -62,9 +63,9 @@ pub struct FileSetReport {
     pub set: SetId,
     /// Bare name of the playlist.
     pub playlist: ObjectName,
-    /// Whose.
-    pub user: UserId,
-    /// Primary stream or substream.
+    /// Whose; `None` for the mixed room.
+    pub user: Option<UserId>,
+    /// Primary stream or substream; primary for the mixed room.
     pub media: MediaId,
     /// Audio, video or both.
     pub stream_type: StreamType,
@@ -98,13 +99,46 @@ impl FileSet {
             MediaKind::Audio => StreamType::Audio,
             MediaKind::Video => StreamType::Video,
         };
-        let same = |set: &&Self| set.user == *user && set.media == media && set.stream_type == stream_type;
+        let same = |set: &&Self| {
+            set.user.as_ref() == Some(user) && set.media == media && set.stream_type == stream_type
+        };
         if let Some(set) = sets.iter().find(same) {
             return Ok(set.id);
         }
         let stem = names.single(user, media, stream_type).map_err(EventError::Name)?;
+        Self::create(sets, options, stem, Some(user), media, stream_type)
+    }
+
+    /// The set of the mixed room; the first and only one of its task.
+    #[cfg(feature = "mix")]
+    pub(super) fn mixed(
+        sets: &mut Vec<Self>,
+        options: &TaskOptions,
+        names: &TaskNames,
+    ) -> Result<SetId, EventError> {
+        let stem = names.mixed().map_err(EventError::Name)?;
+        let stream_type = match options.stream_type {
+            StreamSelection::AudioAndVideo => StreamType::AudioVideo,
+            StreamSelection::AudioOnly => StreamType::Audio,
+            StreamSelection::VideoOnly => StreamType::Video,
+        };
+        Self::create(sets, options, stem, None, MediaId::Main, stream_type)
+    }
+
+    fn create(
+        sets: &mut Vec<Self>,
+        options: &TaskOptions,
+        stem: ObjectName,
+        user: Option<&UserId>,
+        media: MediaId,
+        stream_type: StreamType,
+    ) -> Result<SetId, EventError> {
         let playlist = recorder_naming::playlist(&stem).map_err(EventError::Name)?;
-        let mut segmenter = SegmenterOptions::new(stem, PlaylistHeader::single(media, user.clone()))
+        let header = match user {
+            Some(user) => PlaylistHeader::single(media, user.clone()),
+            None => PlaylistHeader::mixed(),
+        };
+        let mut segmenter = SegmenterOptions::new(stem, header)
             .map_err(EventError::Segmenter)?
             .with_chunk_packets(CHUNK_PACKETS);
         if options.output.file_kind().is_none() {
@@ -114,7 +148,7 @@ impl FileSet {
         sets.push(Self {
             id,
             playlist,
-            user: user.clone(),
+            user: user.cloned(),
             media,
             stream_type,
             segmenter: Segmenter::new(segmenter),
@@ -129,12 +163,16 @@ impl FileSet {
         Ok(id)
     }
 
+    /// The set of a mixed room.
+    #[cfg(feature = "mix")]
+    pub(super) const MIXED: SetId = SetId(0);
+
     pub(super) const fn job_input(&self) -> JobInput {
         JobInput { set: self.id, stream_type: self.stream_type }
     }
 
-    pub(super) const fn user(&self) -> &UserId {
-        &self.user
+    pub(super) const fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
     }
 
     pub(super) const fn media(&self) -> MediaId {
@@ -263,7 +301,7 @@ impl FileSet {
         if first && self.announced {
             let payload = Payload::FileSlice(FileSlice {
                 file_name: (&self.playlist).into(),
-                user: Some(self.user.clone()),
+                user: self.user.clone(),
                 track_type: match self.stream_type {
                     StreamType::Audio => TrackType::Audio,
                     StreamType::Video => TrackType::Video,

@@ -3,6 +3,8 @@
 mod clock;
 mod core;
 mod file_set;
+#[cfg(feature = "mix")]
+mod mix;
 mod options;
 mod output;
 mod room;
@@ -13,5 +15,7 @@ pub use self::core::{
     Action, EventError, FilePlace, Now, Refused, RoomEvent, StorageReport, TaskCore, TaskState,
 };
 pub use self::file_set::{FileSetReport, SetId};
+#[cfg(feature = "mix")]
+pub use self::mix::{MixOptions, MixOptionsError};
 pub use self::options::{AvMerge, MAX_ANCHORS, MaxIdleTime, MediaSelection, StreamSelection, TaskOptions};
 pub use self::output::{FileJob, JobInput, MadeFile, MaxFileDuration, OutputFormat};

@@ -11,7 +11,7 @@ use crate::subscribe::Subscription;
 /// Most anchors that one task records at a time; an anchor without video counts too.
 pub const MAX_ANCHORS: usize = 25;
 
-/// What one single-stream recording task does. Names in brackets are the fields of `CreateCloudRecording`.
+/// What one recording task does. Names in brackets are the fields of `CreateCloudRecording`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskOptions {
@@ -41,6 +41,9 @@ pub struct TaskOptions {
     pub output: OutputFormat,
     /// Longest MP4 or AAC file (`MaxMediaFileDuration`).
     pub max_file_duration: MaxFileDuration,
+    /// One video and sound of the room and not one of each participant (`RecordMode` 2).
+    #[cfg(feature = "mix")]
+    pub mix: Option<super::mix::MixOptions>,
 }
 
 impl TaskOptions {
@@ -61,6 +64,8 @@ impl TaskOptions {
             max_idle: MaxIdleTime::default(),
             output: OutputFormat::default(),
             max_file_duration: MaxFileDuration::default(),
+            #[cfg(feature = "mix")]
+            mix: None,
         }
     }
 }

@@ -72,9 +72,9 @@ impl Default for MaxFileDuration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileJob {
-    /// Whose.
-    pub user: UserId,
-    /// Primary stream or substream.
+    /// Whose; `None` for the mixed room.
+    pub user: Option<UserId>,
+    /// Primary stream or substream; primary for the mixed room.
     pub media: MediaId,
     /// MP4 or AAC.
     pub kind: FileKind,
@@ -97,7 +97,7 @@ pub struct JobInput {
 
 impl FileJob {
     pub(super) const fn new(
-        user: UserId,
+        user: Option<UserId>,
         media: MediaId,
         kind: FileKind,
         max_duration: MaxFileDuration,
@@ -111,7 +111,10 @@ impl FileJob {
     /// # Errors
     /// [`NameError`]; not for users whose streams were recorded.
     pub fn name(&self, index: FileIndex) -> Result<ObjectName, NameError> {
-        self.names.single_file(&self.user, self.media, self.kind, index)
+        match &self.user {
+            Some(user) => self.names.single_file(user, self.media, self.kind, index),
+            None => self.names.mixed_file(self.kind, index),
+        }
     }
 }
 
@@ -121,9 +124,9 @@ impl FileJob {
 pub struct MadeFile {
     /// Its bare name.
     pub name: ObjectName,
-    /// Whose.
-    pub user: UserId,
-    /// Primary stream or substream.
+    /// Whose; `None` for the mixed room.
+    pub user: Option<UserId>,
+    /// Primary stream or substream; primary for the mixed room.
     pub media: MediaId,
     /// What it holds.
     pub track_type: TrackType,
@@ -141,9 +144,12 @@ impl MadeFile {
     pub fn to_message(&self) -> Mp4File {
         Mp4File {
             file_name: (&self.name).into(),
-            user: Some(self.user.clone()),
+            user: self.user.clone(),
             track_type: self.track_type,
-            media: RecordedMedia::from(self.media),
+            media: match self.user {
+                Some(_) => RecordedMedia::from(self.media),
+                None => RecordedMedia::Mix,
+            },
             start: self.start,
             end: self.end,
         }

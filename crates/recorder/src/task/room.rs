@@ -60,6 +60,12 @@ impl Room {
         self.by_id.contains_key(user)
     }
 
+    /// Where `user` is in the order of entry.
+    #[cfg(feature = "mix")]
+    pub(super) fn entered(&self, user: &UserId) -> Option<u64> {
+        self.by_id.get(user).map(|entry| entry.0)
+    }
+
     /// Whether `user` is here, holds a place and is to be recorded in `kind`.
     pub(super) fn records(&self, user: &UserId, kind: MediaKind) -> bool {
         let member = self.by_id.get(user).and_then(|entry| self.members.get(entry));

@@ -34,6 +34,9 @@ pub(super) enum TrackSample {
 
 #[derive(Debug)]
 enum Pipeline {
+    /// Every unit as it came, at its place.
+    #[cfg(feature = "mix")]
+    Placed,
     Video,
     Aac,
     #[cfg(feature = "opus")]
@@ -68,6 +71,32 @@ impl Track {
             has_media: false,
             ready: VecDeque::new(),
         })
+    }
+
+    /// A track that is only placed on the time line, for the mixer.
+    #[cfg(feature = "mix")]
+    pub(super) const fn placed(media: MediaId, config: TrackConfig, origin: TrackOrigin) -> Self {
+        Self {
+            media,
+            origin,
+            clock: TrackClock::new(origin),
+            pipeline: Pipeline::Placed,
+            config,
+            set: None,
+            has_media: false,
+            ready: VecDeque::new(),
+        }
+    }
+
+    #[cfg(feature = "mix")]
+    pub(super) const fn config(&self) -> &TrackConfig {
+        &self.config
+    }
+
+    /// Says that the track is recorded in `set`, together with others.
+    #[cfg(feature = "mix")]
+    pub(super) const fn join(&mut self, set: SetId) {
+        self.set = Some(set);
     }
 
     pub(super) const fn media(&self) -> MediaId {
@@ -109,7 +138,7 @@ impl Track {
             config: self.config.clone(),
             origin: self.origin,
             clock: TrackClock::new(self.origin),
-            pipeline: Pipeline::new(&self.config).expect("the same configuration was accepted before"),
+            pipeline: self.fresh_pipeline(),
             set: None,
             has_media: false,
             ready: VecDeque::new(),
@@ -139,6 +168,11 @@ impl Track {
             Anchored::First | Anchored::Continued => {}
         }
         match &mut self.pipeline {
+            #[cfg(feature = "mix")]
+            Pipeline::Placed => self.ready.push_back(match self.config {
+                TrackConfig::H264(_) => TrackSample::Video(unit),
+                _ => TrackSample::Audio(unit),
+            }),
             Pipeline::Video => self.ready.push_back(TrackSample::Video(unit)),
             Pipeline::Aac => self.ready.push_back(TrackSample::Audio(unit)),
             #[cfg(feature = "opus")]
@@ -152,6 +186,14 @@ impl Track {
             }
         }
         true
+    }
+
+    fn fresh_pipeline(&self) -> Pipeline {
+        #[cfg(feature = "mix")]
+        if matches!(self.pipeline, Pipeline::Placed) {
+            return Pipeline::Placed;
+        }
+        Pipeline::new(&self.config).expect("the same configuration was accepted before")
     }
 
     /// The next unit for the file set, oldest first.
@@ -183,7 +225,7 @@ impl Track {
 
     /// The sender's clock jumped: a transcoder's tail is not worth a wrong place, so it starts over.
     fn restart_pipeline(&mut self) {
-        self.pipeline = Pipeline::new(&self.config).expect("the same configuration was accepted before");
+        self.pipeline = self.fresh_pipeline();
     }
 
     #[cfg(feature = "opus")]

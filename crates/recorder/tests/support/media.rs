@@ -22,6 +22,8 @@ pub struct Camera {
     first_ticks: i64,
     /// Key frames are at the numbers that leave this rest modulo 20.
     phase: i64,
+    /// Shown all the time; if `None`, another grey from each key frame on.
+    grey: Option<u8>,
 }
 
 /// Mono silence at 48 kHz.
@@ -55,7 +57,13 @@ pub fn camera() -> Source {
 
 pub fn camera_of(width: u32, height: u32) -> Source {
     let pictures = h264::Pictures::new(Size::new(width, height).unwrap()).unwrap();
-    Source::Camera(Camera { pictures, number: 0, first_ticks: 5_000_000, phase: 0 })
+    Source::Camera(Camera { pictures, number: 0, first_ticks: 5_000_000, phase: 0, grey: None })
+}
+
+/// A camera of 320x180 that shows one grey.
+pub fn camera_showing(grey: u8) -> Source {
+    let Source::Camera(camera) = camera_of(320, 180) else { unreachable!() };
+    Source::Camera(Camera { grey: Some(grey), ..camera })
 }
 
 /// A camera that was on before the recorder saw it: `pictures` pictures come before its next key frame.
@@ -108,7 +116,7 @@ impl Source {
             Self::Camera(camera) => {
                 let ticks = camera.first_ticks + camera.number * 90_000 / PICTURES_A_SECOND;
                 let key = (camera.number - camera.phase).rem_euclid(GOP) == 0;
-                let grey = u8::try_from(64 + camera.number / GOP * 16 % 128).unwrap();
+                let grey = camera.grey.unwrap_or(u8::try_from(64 + camera.number / GOP * 16 % 128).unwrap());
                 let data = if key { camera.pictures.idr(grey) } else { camera.pictures.repeat() };
                 camera.number += 1;
                 Sample::new(Timestamp::new(ticks, Timescale::HZ_90000), data)

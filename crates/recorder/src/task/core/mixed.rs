@@ -1,0 +1,111 @@
+use recorder_layout::LayoutParams;
+use recorder_types::{MediaId, MediaKind, RoomTime, Sample, UserId};
+
+use super::{Action, EventError, Now, TaskCore};
+use crate::task::file_set::FileSet;
+use crate::task::mix::Seat;
+use crate::task::track::Track;
+
+/// The mixed mode of a task: tracks go into the mix, and what comes out of it into the one file set.
+impl TaskCore {
+    pub(super) fn set_layout(&mut self, layout: LayoutParams) -> Result<(), EventError> {
+        let Some(mix) = &mut self.mix else { return Err(EventError::NotMixed) };
+        mix.set_layout(layout).map_err(EventError::MixOptions)
+    }
+
+    /// Puts one access unit of the track at `at` into the mix; the first one begins it.
+    pub(super) fn mix_sample(
+        &mut self,
+        now: Now,
+        user: &UserId,
+        at: usize,
+        sample: &Sample,
+    ) -> Result<(), EventError> {
+        if self.sets.is_empty() {
+            self.begin_mix(now)?;
+        }
+        let Some(mix) = &mut self.mix else { return Ok(()) };
+        let Some(track) = self.tracks.get_mut(user).and_then(|tracks| tracks.get_mut(at)) else {
+            return Ok(());
+        };
+        track.join(FileSet::MIXED);
+        if !track.push(now.room, sample) {
+            self.refused.without_time += 1;
+        }
+        while let Some(out) = track.poll() {
+            if mix.push(now.room, user, track, out).map_err(EventError::Mix)? {
+                let (user, media) = (user.clone(), track.media());
+                self.actions.push_back(Action::RequestKeyFrame { user, media });
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_mix(&mut self, now: Now) -> Result<(), EventError> {
+        let Some(mix) = &mut self.mix else { return Ok(()) };
+        let streams = mix.begin(now.room).map_err(EventError::Mix)?;
+        let id = FileSet::mixed(&mut self.sets, &self.options, &self.names)?;
+        let set = &mut self.sets[id.index()];
+        for stream in streams {
+            set.attach(stream, now);
+        }
+        self.show(now);
+        Ok(())
+    }
+
+    /// Arranges those who are recorded now.
+    pub(super) fn show(&mut self, now: Now) {
+        let Some(mix) = &mut self.mix else { return };
+        let mut seats = Vec::new();
+        for (user, tracks) in &self.tracks {
+            let Some(entered) = self.room.entered(user) else { continue };
+            for media in [MediaId::Main, MediaId::Aux] {
+                let is_mixed = |track: &&Track| {
+                    track.media() == media
+                        && self.options.media.takes(media)
+                        && self.room.records(user, track.kind())
+                        && !(media == MediaId::Aux && track.kind() == MediaKind::Audio)
+                };
+                let mut kinds = tracks.iter().filter(is_mixed).map(Track::kind).peekable();
+                if kinds.peek().is_some() {
+                    let has_video = kinds.any(|kind| kind == MediaKind::Video);
+                    seats.push(Seat { user: user.clone(), entered, media, has_video });
+                }
+            }
+        }
+        mix.show(now.room, seats);
+    }
+
+    /// Mixes what is due at `at`.
+    pub(super) fn advance_mix(&mut self, now: Now, at: RoomTime) {
+        let Some(mix) = &self.mix else { return };
+        let until = mix.horizon(at, self.empty_since);
+        self.mix_until(now, until);
+    }
+
+    /// Mixes the rest: up to now, or up to when the last one left.
+    pub(super) fn finish_mix(&mut self, now: Now) {
+        let end = self.empty_since.unwrap_or(now.room);
+        self.mix_until(now, end);
+        if let Some(mix) = &mut self.mix {
+            mix.finish(end);
+        }
+        self.take_mixed(now);
+    }
+
+    /// In steps, so that no more than a step's media is held.
+    fn mix_until(&mut self, now: Now, until: RoomTime) {
+        while self.mix.as_mut().is_some_and(|mix| mix.advance(until)) {
+            self.take_mixed(now);
+        }
+    }
+
+    /// Hands what was mixed to its file set.
+    fn take_mixed(&mut self, now: Now) {
+        let (Some(mix), Some(set)) = (&mut self.mix, self.sets.first_mut()) else { return };
+        while let Some((kind, sample)) = mix.poll() {
+            set.push(kind, &sample);
+        }
+        set.drain_into(now.wall, &mut self.actions);
+    }
+}
