@@ -77,6 +77,16 @@ impl LayoutParams {
         self
     }
 
+    /// Every image that it may show: of the canvas, of windows, each as often as it is named.
+    pub fn image_urls(&self) -> impl Iterator<Item = &ImageUrl> {
+        let windows = match &self.template {
+            Template::Custom(windows) => windows.as_slice(),
+            _ => &[],
+        };
+        let own = windows.iter().filter_map(|window| window.placeholder.as_ref());
+        self.background_image.iter().chain(&self.placeholder_image).chain(own)
+    }
+
     /// Keeps or hides users without video.
     #[must_use]
     pub fn with_audio_only(mut self, audio_only: AudioOnlyUsers) -> Self {

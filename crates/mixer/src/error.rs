@@ -1,5 +1,5 @@
 use recorder_codec::CodecError;
-use recorder_compositor::ComposeError;
+use recorder_compositor::{ComposeError, MAX_WATERMARKS};
 use recorder_types::RoomTime;
 
 use crate::StreamId;
@@ -27,6 +27,12 @@ pub enum MixError {
         at: RoomTime,
         /// Of the one before it.
         last: RoomTime,
+    },
+    /// The caller asked for more watermarks than a canvas has.
+    #[error("{got} watermarks, of {MAX_WATERMARKS} at most")]
+    TooManyMarks {
+        /// As asked for.
+        got: usize,
     },
     /// The caller asked for something a canvas does not do.
     #[error(transparent)]

@@ -58,5 +58,5 @@ mod voice;
 pub use error::MixError;
 pub use mixer::{MixStats, Mixed, Mixer, Pushed};
 pub use options::{AudioOptions, MixerOptions, VideoOptions};
-pub use scene::{Fill, Image, Scene, StreamId, Window};
+pub use scene::{Fill, Image, Mark, Scene, StreamId, Window};
 pub use unit::Unit;

@@ -86,7 +86,7 @@ impl Mixer {
             return Err(MixError::Nothing);
         }
         let pictures = match &options.video {
-            Some(video) => Some(PictureMix::new(video.clone(), options.start)?),
+            Some(video) => Some(PictureMix::new(video.clone(), options.start, options.wall)?),
             None => None,
         };
         let sound = match &options.audio {

@@ -1,5 +1,5 @@
 use recorder_compositor::{Level, Matrix};
-use recorder_types::{RoomTime, Size};
+use recorder_types::{RoomTime, Size, UnixMillis};
 
 /// The picture of a mix. Defaults are those of the recording API: 360 x 640, 15 pictures a second, 550 kbit/s, a key
 /// frame every 10 seconds.
@@ -118,6 +118,8 @@ impl AudioOptions {
 pub struct MixerOptions {
     /// The time of the first picture and the first sample.
     pub start: RoomTime,
+    /// The wall clock at [`Self::start`], for watermarks that show it. Default: 1970.
+    pub wall: UnixMillis,
     /// `None` for sound only.
     pub video: Option<VideoOptions>,
     /// `None` for pictures only.
@@ -128,7 +130,19 @@ impl MixerOptions {
     /// A mix with the defaults of the recording API that starts at `start`.
     #[must_use]
     pub fn new(start: RoomTime) -> Self {
-        Self { start, video: Some(VideoOptions::default()), audio: Some(AudioOptions::default()) }
+        Self {
+            start,
+            wall: UnixMillis::EPOCH,
+            video: Some(VideoOptions::default()),
+            audio: Some(AudioOptions::default()),
+        }
+    }
+
+    /// With [`Self::wall`].
+    #[must_use]
+    pub const fn with_wall(mut self, wall: UnixMillis) -> Self {
+        self.wall = wall;
+        self
     }
 
     /// With [`Self::video`].

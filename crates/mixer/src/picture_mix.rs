@@ -1,13 +1,16 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use recorder_codec::{
     Codecs, EncodedPicture, H264EncoderOptions, I420, PictureKind, Plane, VideoEncoder, YuvMatrix,
 };
-use recorder_compositor::{Canvas, Colour, Matrix, Picture, Range, Rgb, Source, Tile};
-use recorder_types::{MediaId, RoomTime, Timescale, Timestamp, UserId};
+use recorder_compositor::{
+    Canvas, Colour, MAX_WATERMARKS, Matrix, Picture, Range, Rgb, Source, Tile, Watermarks,
+};
+use recorder_types::{MediaId, RoomTime, Size, Timescale, Timestamp, UnixMillis, UserId};
 
-use crate::scene::{Fill, Scene, Window};
+use crate::scene::{Fill, Mark, Scene, Window};
 use crate::streams::Streams;
 use crate::{MixError, MixStats, Mixed, VideoOptions};
 
@@ -20,6 +23,8 @@ const STILL: u64 = 1 << 63;
 pub(crate) struct PictureMix {
     options: VideoOptions,
     start: RoomTime,
+    /// The wall clock at the start.
+    wall: UnixMillis,
     scene: Scene,
     /// Counts scenes, so that still pictures of two scenes are told apart.
     scenes: u64,
@@ -37,10 +42,13 @@ struct Stage {
     encoder: Box<dyn VideoEncoder>,
     /// Whether the canvas has the tiles of the scene.
     is_set: bool,
+    /// What was drawn of them is in `watermarks`.
+    marks: Arc<[Mark]>,
+    watermarks: Watermarks,
 }
 
 impl PictureMix {
-    pub(crate) fn new(options: VideoOptions, start: RoomTime) -> Result<Self, MixError> {
+    pub(crate) fn new(options: VideoOptions, start: RoomTime, wall: UnixMillis) -> Result<Self, MixError> {
         if !(1..=60).contains(&options.fps) {
             return Err(MixError::FrameRate { fps: options.fps });
         }
@@ -49,6 +57,7 @@ impl PictureMix {
         Ok(Self {
             options,
             start,
+            wall,
             scene: Scene::default(),
             scenes: 0,
             scenes_ahead: VecDeque::new(),
@@ -63,6 +72,9 @@ impl PictureMix {
             && *last > at
         {
             return Err(MixError::SceneOrder { at, last: *last });
+        }
+        if scene.marks.len() > MAX_WATERMARKS {
+            return Err(MixError::TooManyMarks { got: scene.marks.len() });
         }
         Canvas::check_tiles(self.options.size, &tiles(&scene))?;
         self.scenes_ahead.push_back((at, scene));
@@ -109,20 +121,29 @@ impl PictureMix {
             self.scene.windows.iter().filter_map(|w| w.user.as_ref()).collect();
         streams.show(&shown, now, horizon, codecs);
         self.prepare(streams, codecs)?;
+        let since = now.saturating_sub(self.start);
+        // Rounded down, as the seconds of a clock are.
+        let wall = self.wall.saturating_add_millis(since.nanos().div_euclid(1_000_000));
         let Self { stage: Some(stage), scene, scenes, options, .. } = self else { return Ok(()) };
         if !stage.is_set {
             if stage.background != scene.background {
                 let colour = stage.canvas.colour();
                 stage.canvas = Canvas::new(options.size, colour, scene.background, options.level)?;
                 stage.background = scene.background;
+                stage.marks = Arc::default();
+            }
+            if !Arc::ptr_eq(&stage.marks, &scene.marks) {
+                stage.canvas.set_overlays(Vec::new());
+                stage.watermarks = draw(&scene.marks, options.size, stage.canvas.colour());
+                stage.marks = Arc::clone(&scene.marks);
             }
             stage.canvas.set_tiles(&tiles(scene))?;
-            stage.canvas.set_overlays(scene.overlays.clone());
             let image = scene.background_image.as_ref();
             let behind = image.map(|(image, _)| (image.picture.as_picture(), image.colour));
             stage.canvas.set_background_picture(behind, image.map_or(Default::default(), |(_, mode)| *mode));
             stage.is_set = true;
         }
+        stage.watermarks.show(&mut stage.canvas, wall);
         let still = STILL | (*scenes << 16);
         let sources: Vec<Source<'_>> = (0_u64..)
             .zip(&scene.windows)
@@ -178,7 +199,14 @@ impl PictureMix {
                     Matrix::Bt709 => YuvMatrix::Bt709,
                 }),
         )?;
-        self.stage = Some(Stage { canvas, background: self.scene.background, encoder, is_set: false });
+        self.stage = Some(Stage {
+            canvas,
+            background: self.scene.background,
+            encoder,
+            is_set: false,
+            marks: Arc::default(),
+            watermarks: Watermarks::new(),
+        });
         Ok(())
     }
 
@@ -208,6 +236,33 @@ impl std::fmt::Debug for PictureMix {
 fn time_of(number: i64, fps: u16) -> RoomTime {
     let scale = Timescale::new(u32::from(fps)).expect("1 to 60");
     Timestamp::new(number, scale).to_room_time().unwrap_or(RoomTime::MAX)
+}
+
+/// Draws watermarks for a canvas; one that cannot be drawn is left out.
+#[cfg_attr(not(feature = "text"), expect(unused_variables, reason = "clocks alone look at the canvas"))]
+fn draw(marks: &[Mark], canvas: Size, colour: Colour) -> Watermarks {
+    let mut drawn = Watermarks::new();
+    for mark in marks {
+        let result = match mark {
+            Mark::Still { bitmap, left, top } => bitmap
+                .to_overlay(*left, *top, colour)
+                .map(|overlay| drawn.push(Arc::new(overlay)).is_ok())
+                .map_err(|error| error.to_string()),
+            #[cfg(feature = "text")]
+            Mark::Clock { font, style, position, zone } => recorder_compositor::Clock::new(
+                Arc::clone(font),
+                *style,
+                (*position, *zone),
+                (canvas, colour),
+            )
+            .map(|clock| drawn.push_clock(clock).is_ok())
+            .map_err(|error| error.to_string()),
+        };
+        if let Err(error) = result {
+            tracing::warn!(error, "a watermark is left out");
+        }
+    }
+    drawn
 }
 
 fn tiles(scene: &Scene) -> Vec<Tile> {

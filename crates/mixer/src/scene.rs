@@ -1,7 +1,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use recorder_compositor::{Colour, Overlay, PictureBuffer, RenderMode, Rgb, Tile};
+use recorder_compositor::{Bitmap, Colour, PictureBuffer, RenderMode, Rgb, Tile};
+#[cfg(feature = "text")]
+use recorder_compositor::{Font, Position, TextStyle, TimeZone};
 use recorder_types::{MediaId, MediaKind, UserId};
 
 /// A published stream of a participant.
@@ -80,7 +82,34 @@ impl Window {
     }
 }
 
-/// What the canvas shows: windows from back to front over a background, overlays in front.
+/// A watermark, in front of all windows.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Mark {
+    /// Pixels at a place; what sticks out of the canvas is not drawn.
+    Still {
+        /// As large as it is shown.
+        bitmap: Arc<Bitmap>,
+        /// Pixels from the left border of the canvas.
+        left: u32,
+        /// Pixels from the top.
+        top: u32,
+    },
+    /// The time of day, `YYYY-MM-DD HH:MM:SS`, by [`MixerOptions::wall`](crate::MixerOptions::wall).
+    #[cfg(feature = "text")]
+    Clock {
+        /// Its digits.
+        font: Arc<Font>,
+        /// Their size and colours.
+        style: TextStyle,
+        /// Where on the canvas.
+        position: Position,
+        /// Whose time.
+        zone: TimeZone,
+    },
+}
+
+/// What the canvas shows: windows from back to front over a background, watermarks in front.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Scene {
@@ -90,6 +119,6 @@ pub struct Scene {
     pub background_image: Option<(Arc<Image>, RenderMode)>,
     /// From back to front.
     pub windows: Vec<Window>,
-    /// Watermarks, from back to front.
-    pub overlays: Vec<Arc<Overlay>>,
+    /// Watermarks, from back to front, 25 at most. The same list in the next scene is not drawn anew.
+    pub marks: Arc<[Mark]>,
 }

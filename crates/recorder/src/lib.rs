@@ -52,6 +52,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "mix")]
+pub mod mix;
 mod shell;
 mod subscribe;
 mod task;

@@ -38,6 +38,10 @@ fn mixed() -> TaskOptions {
     mixed_with(|_| ())
 }
 
+fn layout(layout: LayoutParams) -> RoomEvent {
+    RoomEvent::Layout { layout, watermarks: Vec::new() }
+}
+
 /// Alice and bob with cameras, alice with a microphone, from the start on.
 fn two(options: TaskOptions) -> Sim {
     let mut sim = Sim::new(options);
@@ -160,14 +164,14 @@ fn a_layout_takes_effect_with_the_next_picture() {
     sim.run_to(4010);
     let half = |left, user| CustomWindow::new(left, 0, 320, 360).with_user(id(user), MAIN);
     let swapped = LayoutParams::new(Template::Custom(vec![half(0, "bob"), half(320, "alice")]));
-    sim.event(RoomEvent::Layout { layout: swapped }).unwrap();
+    sim.event(layout(swapped)).unwrap();
     // One that cannot be shown changes nothing.
     let outside = LayoutParams::new(Template::Custom(vec![CustomWindow::new(400, 0, 320, 360)]));
-    let refused = sim.event(RoomEvent::Layout { layout: outside });
+    let refused = sim.event(layout(outside));
     assert!(matches!(refused, Err(EventError::MixOptions(MixOptionsError::Layout(_)))), "{refused:?}");
     sim.run_to(6000);
     let empty = LayoutParams::new(Template::Custom(Vec::new())).with_background(Rgb::new(255, 255, 255));
-    sim.event(RoomEvent::Layout { layout: empty }).unwrap();
+    sim.event(layout(empty)).unwrap();
     sim.run_to(7000);
     sim.stop(LeaveCode::API_STOP);
     let seen = seen(&sim);
@@ -182,7 +186,7 @@ fn a_layout_takes_effect_with_the_next_picture() {
 #[test]
 fn a_single_stream_recording_has_no_layout() {
     let mut sim = Sim::new(options());
-    let changed = sim.event(RoomEvent::Layout { layout: LayoutParams::default() });
+    let changed = sim.event(layout(LayoutParams::default()));
     assert!(matches!(changed, Err(EventError::NotMixed)), "{changed:?}");
 }
 
@@ -201,10 +205,8 @@ fn windows_follow_who_comes_goes_and_mutes() {
     sim.publish("carol", AUX, camera_showing(150));
     sim.run_to(9000);
     // Without video there is no window; carol has the canvas.
-    sim.event(RoomEvent::Layout {
-        layout: LayoutParams::new(Template::Grid).with_audio_only(AudioOnlyUsers::Hidden),
-    })
-    .unwrap();
+    let hiding = LayoutParams::new(Template::Grid).with_audio_only(AudioOnlyUsers::Hidden);
+    sim.event(layout(hiding)).unwrap();
     sim.unpublish("alice", MAIN, VIDEO);
     sim.run_to(10_000);
     sim.stop(LeaveCode::API_STOP);

@@ -6,6 +6,8 @@ use clap::{Parser, ValueEnum};
 use recorder::types::{MediaId, RoomId, RoomTime, SdkAppId, TaskId, UnixMillis, UserId};
 use recorder::{MaxFileDuration, OutputFormat};
 
+use crate::mixed::MixArgs;
+
 /// Records a room: one HLS file set per participant and track, named and written as the TRTC on-cloud recorder
 /// does.
 ///
@@ -34,6 +36,13 @@ pub(crate) struct Args {
     /// The task: names the directory of the files. By default made from application, room and start time.
     #[arg(long, value_name = "ID")]
     task_id: Option<TaskId>,
+
+    /// What is recorded: each participant, or the room as one video and one sound.
+    #[arg(long, value_name = "MODE", default_value = "single")]
+    pub(crate) mode: Mode,
+
+    #[command(flatten)]
+    pub(crate) mix: MixArgs,
 
     /// What is written.
     #[arg(long, value_name = "FORMAT", default_value = "hls")]
@@ -130,6 +139,15 @@ fn fnv1a(bytes: &[u8]) -> u32 {
 enum RoomIdType {
     Int,
     String,
+}
+
+/// What is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// A file set per participant and track.
+    Single,
+    /// One file set for the room.
+    Mixed,
 }
 
 /// What is written.

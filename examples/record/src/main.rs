@@ -3,9 +3,11 @@
 //! ```text
 //! cargo run --release -p record
 //! cargo run --release -p record -- --participant alice=camera.mp4 --participant bob=voice.opus,join=2.5
+//! cargo run --release -p record -- --mode mixed --layout floating --canvas 1280x720 --watermark time=top-right
 //! ```
 
 mod args;
+mod mixed;
 mod room;
 mod session;
 mod table;

@@ -13,7 +13,7 @@ use recorder::{
     RecordingOptions, RoomEvent, SendError, TaskOptions,
 };
 
-use crate::args::Args;
+use crate::args::{Args, Mode};
 use crate::session::{Next, Session};
 use crate::table;
 
@@ -49,6 +49,11 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     if args.av_merge {
         options.merge = AvMerge::Merged;
     }
+    options.mix = match (args.mode, args.mix.any()) {
+        (Mode::Mixed, _) => Some(args.mix.options()?),
+        (Mode::Single, None) => None,
+        (Mode::Single, Some(option)) => return Err(format!("{option} needs --mode mixed").into()),
+    };
     options.output = args.format.into();
     options.max_file_duration = args.max_file_minutes;
     // The room's end is known here; an hour without anybody in between is no reason to stop.

@@ -75,6 +75,8 @@ pub enum RoomEvent {
     Layout {
         /// The layout; it replaces the old one entirely.
         layout: recorder_layout::LayoutParams,
+        /// The watermarks, from back to front; they replace the old ones.
+        watermarks: Vec<crate::mix::Watermark>,
     },
     /// New subscription lists; they replace the old ones entirely.
     Subscribe {
@@ -337,7 +339,7 @@ impl TaskCore {
                 Ok(())
             }
             #[cfg(feature = "mix")]
-            RoomEvent::Layout { layout } => self.set_layout(layout),
+            RoomEvent::Layout { layout, watermarks } => self.set_layout(layout, watermarks),
             RoomEvent::Stop { code } => {
                 self.stop(now, code);
                 Ok(())

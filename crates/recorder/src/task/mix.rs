@@ -3,20 +3,24 @@ use std::fmt;
 use std::sync::Arc;
 
 use recorder_codec::{Codecs, SoftwareCodecs};
-use recorder_compositor::{Overlay, Tile};
+use recorder_compositor::{Bitmap, Colour, Font, MAX_WATERMARKS, Tile};
 use recorder_hls::AccessUnit;
 use recorder_layout::{
     Arrangement, Content, ImageUrl, LayoutError, LayoutParams, Participant, Publishes, arrange,
 };
 use recorder_mixer::{
-    AudioOptions, Fill, Image, MixError, Mixed, Mixer, MixerOptions, Pushed, Scene, StreamId, Unit,
+    AudioOptions, Fill, Image, Mark, MixError, Mixed, Mixer, MixerOptions, Pushed, Scene, StreamId, Unit,
     VideoOptions, Window,
 };
-use recorder_types::{H264Config, MediaId, MediaKind, NalFraming, RoomTime, TrackConfig, UserId};
+use recorder_types::{
+    H264Config, MediaId, MediaKind, NalFraming, RoomTime, Size, TrackConfig, UnixMillis, UserId,
+};
 
+use super::core::Now;
 use super::file_set::Stream;
 use super::options::StreamSelection;
 use super::track::{Track, TrackSample};
+use crate::mix::{ImageSource, MixParamsError, Watermark};
 
 /// How long the mix waits for a room that has become empty: if nobody comes back, the recording ends with the last
 /// one who was there.
@@ -37,10 +41,12 @@ pub struct MixOptions {
     pub layout: LayoutParams,
     /// `FillType`.
     pub fill: Fill,
-    /// `MixLayoutParams.WaterMarkList`, drawn; from back to front.
-    pub overlays: Vec<Arc<Overlay>>,
-    /// The images that the layout names, fetched and decoded. One that is not here is left out.
-    pub images: BTreeMap<ImageUrl, Arc<Image>>,
+    /// `MixLayoutParams.WaterMarkList`, from back to front.
+    pub watermarks: Vec<Watermark>,
+    /// The font of watermarks. Default: the bundled one (Latin, Greek, Cyrillic).
+    pub font: Arc<Font>,
+    /// The images that layout and watermarks name, fetched and decoded. One that is not here is left out.
+    pub images: BTreeMap<ImageUrl, Arc<Bitmap>>,
     /// How far the mix is behind the room: what arrives later than this is not in it. At least
     /// [`Mixer::LOOK_AHEAD`]; default 1 s.
     pub latency: RoomTime,
@@ -56,7 +62,8 @@ impl Default for MixOptions {
             audio: AudioOptions::default(),
             layout: LayoutParams::default(),
             fill: Fill::default(),
-            overlays: Vec::new(),
+            watermarks: Vec::new(),
+            font: Arc::new(Font::bundled()),
             images: BTreeMap::new(),
             latency: RoomTime::from_secs(1),
             codecs: Arc::new(SoftwareCodecs),
@@ -93,16 +100,23 @@ impl MixOptions {
         self
     }
 
-    /// With [`Self::overlays`].
+    /// With [`Self::watermarks`].
     #[must_use]
-    pub fn with_overlays(mut self, overlays: Vec<Arc<Overlay>>) -> Self {
-        self.overlays = overlays;
+    pub fn with_watermarks(mut self, watermarks: Vec<Watermark>) -> Self {
+        self.watermarks = watermarks;
+        self
+    }
+
+    /// With [`Self::font`].
+    #[must_use]
+    pub fn with_font(mut self, font: Arc<Font>) -> Self {
+        self.font = font;
         self
     }
 
     /// With [`Self::images`].
     #[must_use]
-    pub fn with_images(mut self, images: BTreeMap<ImageUrl, Arc<Image>>) -> Self {
+    pub fn with_images(mut self, images: BTreeMap<ImageUrl, Arc<Bitmap>>) -> Self {
         self.images = images;
         self
     }
@@ -122,6 +136,9 @@ impl fmt::Debug for MixOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MixOptionsError {
+    /// The watermarks do not fit the canvas.
+    #[error("the watermarks cannot be shown")]
+    Watermarks(#[source] MixParamsError),
     /// The layout does not fit the canvas.
     #[error("the layout cannot be shown")]
     Layout(#[source] LayoutError),
@@ -150,6 +167,8 @@ pub(super) struct Seat {
 pub(super) struct RoomMix {
     options: MixOptions,
     stream_type: StreamSelection,
+    /// What the layout and the watermarks are drawn with.
+    drawn: Drawn,
     /// `None` until there is something to mix.
     mixer: Option<Mixer>,
     /// Who was arranged last; `None` if they have to be again.
@@ -166,8 +185,9 @@ impl RoomMix {
         if options.latency < Mixer::LOOK_AHEAD {
             return Err(MixOptionsError::Latency { got: options.latency });
         }
-        arrange(&options.layout, options.video.size, &[]).map_err(MixOptionsError::Layout)?;
+        check(&options.layout, &options.watermarks, options.video.size)?;
         let mix = Self {
+            drawn: Drawn::new(&options),
             options,
             stream_type,
             mixer: None,
@@ -177,13 +197,14 @@ impl RoomMix {
             is_failing: false,
         };
         // What cannot be encoded is refused here and not in the middle of a call: the first picture shows it.
-        let mut trial = mix.make(RoomTime::ZERO).map_err(MixOptionsError::Mix)?;
+        let mut trial =
+            mix.make(Now { room: RoomTime::ZERO, wall: UnixMillis::EPOCH }).map_err(MixOptionsError::Mix)?;
         trial.advance(RoomTime::from_nanos(1)).map_err(MixOptionsError::Mix)?;
         Ok(mix)
     }
 
     /// Begins at `start`; gives what the streams of the file set are.
-    pub(super) fn begin(&mut self, start: RoomTime) -> Result<Vec<Stream>, MixError> {
+    pub(super) fn begin(&mut self, start: Now) -> Result<Vec<Stream>, MixError> {
         let mixer = self.make(start)?;
         let mut streams = Vec::new();
         if self.stream_type.takes(MediaKind::Video) {
@@ -197,17 +218,23 @@ impl RoomMix {
         Ok(streams)
     }
 
-    fn make(&self, start: RoomTime) -> Result<Mixer, MixError> {
+    fn make(&self, start: Now) -> Result<Mixer, MixError> {
         let video = self.stream_type.takes(MediaKind::Video).then(|| self.options.video.clone());
         let audio = self.stream_type.takes(MediaKind::Audio).then(|| self.options.audio.clone());
-        let options = MixerOptions::new(start).with_video(video).with_audio(audio);
+        let options = MixerOptions::new(start.room).with_wall(start.wall).with_video(video).with_audio(audio);
         Mixer::new(options, Arc::clone(&self.options.codecs))
     }
 
     /// Replaces the layout; it is seen from the next [`Self::show`] on.
-    pub(super) fn set_layout(&mut self, layout: LayoutParams) -> Result<(), MixOptionsError> {
-        arrange(&layout, self.options.video.size, &[]).map_err(MixOptionsError::Layout)?;
+    pub(super) fn set_layout(
+        &mut self,
+        layout: LayoutParams,
+        watermarks: Vec<Watermark>,
+    ) -> Result<(), MixOptionsError> {
+        check(&layout, &watermarks, self.options.video.size)?;
         self.options.layout = layout;
+        self.options.watermarks = watermarks;
+        self.drawn = Drawn::new(&self.options);
         self.seats = None;
         Ok(())
     }
@@ -229,7 +256,9 @@ impl RoomMix {
         let shown = arrange(&self.options.layout, self.options.video.size, &participants)
             .map_err(MixOptionsError::Layout)
             .and_then(|arrangement| {
-                mixer.set_scene(at, scene(&self.options, &arrangement)).map_err(MixOptionsError::Mix)
+                mixer
+                    .set_scene(at, scene(&self.options, &self.drawn, &arrangement))
+                    .map_err(MixOptionsError::Mix)
             });
         if let Err(error) = shown {
             // Not expected: the layout was checked against the canvas, everybody is listed once and times do not go
@@ -347,14 +376,80 @@ fn stream_id(user: &UserId, track: &Track) -> StreamId {
     StreamId { user: user.clone(), media: track.media(), kind: track.kind() }
 }
 
+/// Whether all of it has a place on the canvas.
+fn check(layout: &LayoutParams, watermarks: &[Watermark], canvas: Size) -> Result<(), MixOptionsError> {
+    arrange(layout, canvas, &[]).map_err(MixOptionsError::Layout)?;
+    if watermarks.len() > MAX_WATERMARKS {
+        let got = watermarks.len();
+        return Err(MixOptionsError::Watermarks(MixParamsError::TooManyWatermarks { got }));
+    }
+    let mut marks = (0..).zip(watermarks);
+    marks.try_for_each(|(index, mark)| mark.check(index, canvas)).map_err(MixOptionsError::Watermarks)
+}
+
+/// Images and watermarks as the mixer takes them, made once for each layout.
+struct Drawn {
+    images: BTreeMap<ImageUrl, Arc<Image>>,
+    marks: Arc<[Mark]>,
+}
+
+impl Drawn {
+    fn new(options: &MixOptions) -> Self {
+        let colour = Colour::implied_by(options.video.size);
+        let colour = Colour { matrix: options.video.matrix.unwrap_or(colour.matrix), ..colour };
+        let mut images = BTreeMap::new();
+        for url in options.layout.image_urls() {
+            let Some(bitmap) = options.images.get(url) else { continue };
+            match bitmap.to_picture(options.layout.background, colour) {
+                Ok(picture) => drop(images.insert(url.clone(), Arc::new(Image { picture, colour }))),
+                Err(error) => tracing::warn!(%error, "an image is left out"),
+            }
+        }
+        Self { images, marks: options.watermarks.iter().filter_map(|mark| draw(options, mark)).collect() }
+    }
+}
+
+/// `None` for one that is not here yet, or cannot be drawn.
+fn draw(options: &MixOptions, mark: &Watermark) -> Option<Mark> {
+    let (bitmap, rect) = match mark {
+        Watermark::Image { image, rect } => {
+            let bitmap = match image {
+                ImageSource::Url(url) => options.images.get(url)?,
+                ImageSource::Given(bitmap) => bitmap,
+            };
+            (bitmap.scaled(rect.size()).map_err(|error| error.to_string()), rect)
+        }
+        Watermark::Text { text, rect, style } => {
+            let drawn = options.font.draw(text, rect.size(), *style).map_err(|error| error.to_string());
+            if let Ok(drawn) = &drawn
+                && !drawn.missing.is_empty()
+            {
+                tracing::warn!(count = drawn.missing.len(), "the font lacks letters of a watermark");
+            }
+            (drawn.map(|drawn| drawn.bitmap), rect)
+        }
+        Watermark::Timestamp { position, zone, style } => {
+            let font = Arc::clone(&options.font);
+            return Some(Mark::Clock { font, style: *style, position: *position, zone: *zone });
+        }
+    };
+    match bitmap {
+        Ok(bitmap) => Some(Mark::Still { bitmap: Arc::new(bitmap), left: rect.left(), top: rect.top() }),
+        Err(error) => {
+            tracing::warn!(error, "a watermark is left out");
+            None
+        }
+    }
+}
+
 /// What the mixer shows for an arrangement.
-fn scene(options: &MixOptions, arrangement: &Arrangement) -> Scene {
-    let image = |url: &Option<ImageUrl>| url.as_ref().and_then(|url| options.images.get(url)).cloned();
+fn scene(options: &MixOptions, drawn: &Drawn, arrangement: &Arrangement) -> Scene {
+    let image = |url: &Option<ImageUrl>| url.as_ref().and_then(|url| drawn.images.get(url)).cloned();
     let mut scene = Scene::default();
     scene.background = arrangement.background;
     scene.background_image =
         image(&arrangement.background_image).map(|i| (i, arrangement.background_image_mode));
-    scene.overlays.clone_from(&options.overlays);
+    scene.marks = Arc::clone(&drawn.marks);
     scene.windows = arrangement
         .windows
         .iter()

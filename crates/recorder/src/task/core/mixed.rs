@@ -2,15 +2,20 @@ use recorder_layout::LayoutParams;
 use recorder_types::{MediaId, MediaKind, RoomTime, Sample, UserId};
 
 use super::{Action, EventError, Now, TaskCore};
+use crate::mix::Watermark;
 use crate::task::file_set::FileSet;
 use crate::task::mix::Seat;
 use crate::task::track::Track;
 
 /// The mixed mode of a task: tracks go into the mix, and what comes out of it into the one file set.
 impl TaskCore {
-    pub(super) fn set_layout(&mut self, layout: LayoutParams) -> Result<(), EventError> {
+    pub(super) fn set_layout(
+        &mut self,
+        layout: LayoutParams,
+        watermarks: Vec<Watermark>,
+    ) -> Result<(), EventError> {
         let Some(mix) = &mut self.mix else { return Err(EventError::NotMixed) };
-        mix.set_layout(layout).map_err(EventError::MixOptions)
+        mix.set_layout(layout, watermarks).map_err(EventError::MixOptions)
     }
 
     /// Puts one access unit of the track at `at` into the mix; the first one begins it.
@@ -43,7 +48,7 @@ impl TaskCore {
 
     fn begin_mix(&mut self, now: Now) -> Result<(), EventError> {
         let Some(mix) = &mut self.mix else { return Ok(()) };
-        let streams = mix.begin(now.room).map_err(EventError::Mix)?;
+        let streams = mix.begin(now).map_err(EventError::Mix)?;
         let id = FileSet::mixed(&mut self.sets, &self.options, &self.names)?;
         let set = &mut self.sets[id.index()];
         for stream in streams {

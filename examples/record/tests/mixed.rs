@@ -1,0 +1,137 @@
+//! `--mode mixed`: the room as one file set.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use recorder_testkit::ffmpeg;
+use support::{assert_playable, files, names, record};
+
+const SMALL: [&str; 8] = ["--mode", "mixed", "--canvas", "320x180", "--fps", "10", "--seconds", "4"];
+
+#[test]
+fn a_room_is_one_file_set_in_every_layout_and_the_same_start_gives_the_same_bytes() {
+    let json = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+    let custom = r##"{"MixLayoutMode": 4, "BackGroundColor": "#FFA500",
+        "MixLayoutList": [{"Top": 0, "Left": 0, "Width": 160, "Height": 90, "UserId": "bob"},
+                          {"Top": 90, "Left": 160, "Width": 160, "Height": 90, "Alpha": 60}],
+        "WaterMarkList": [{"WaterMarkType": 1, "WaterMarkChar": {"Top": 0, "Left": 170, "Width": 150, "Height": 40,
+                           "Chars": "custom", "FontSize": 24}},
+                          {"WaterMarkType": 2, "WaterMarkTimestamp": {"Pos": 2}}]}"##;
+    std::fs::write(json.path(), custom).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for layout in ["grid", "floating", "screen-share", json.path().to_str().unwrap()] {
+        let written: Vec<_> = (0..2)
+            .map(|_| {
+                let out = tempfile::tempdir().unwrap();
+                let output =
+                    record(out.path(), &[&SMALL[..], &["--layout", layout, "--format", "hls+mp4"]].concat());
+                assert!(output.status.success(), "{layout}: {}", String::from_utf8_lossy(&output.stderr));
+                let table = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert!(table.contains("(room)") && table.contains("mix"), "{table}");
+                assert_playable(out.path());
+                files(out.path())
+            })
+            .collect();
+        assert!(written[0] == written[1], "{layout}: two runs differ");
+        let names: Vec<_> = written[0].keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "task01/1400000001_1001.m3u8",
+                "task01/1400000001_1001.mp4",
+                "task01/1400000001_1001_20231114221320000.ts"
+            ]
+        );
+        assert!(seen.insert(written[0][names[2]].clone()), "{layout} looks like another");
+    }
+}
+
+/// The pictures of a run as FFmpeg decodes them: I420, one after the other. `None` without FFmpeg.
+fn pictures(args: &[&str]) -> Option<Vec<u8>> {
+    let out = tempfile::tempdir().unwrap();
+    let output = record(out.path(), &[&SMALL[..], args, &["-q"]].concat());
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let name = names(&files(out.path()), ".m3u8").pop().unwrap();
+    ffmpeg::decode_i420(&out.path().join(name))
+}
+
+#[test]
+fn watermarks_are_where_they_are_put() {
+    const WIDTH: usize = 320;
+    let text = ["--watermark", "text=A,left=200,top=100,width=40,height=40,color=#FFFFFF,background=#FF0000"];
+    let (Some(plain), Some(marked)) = (pictures(&[]), pictures(&text)) else { return };
+    assert_eq!(plain.len(), marked.len());
+    assert_eq!(plain.len(), 40 * WIDTH * 180 * 3 / 2);
+    // Red is 63 in luma and 240 in the second chroma by BT.709, which the simulated people's videos tell.
+    let frame = &marked[..WIDTH * 180 * 3 / 2];
+    let (luma, red) = (frame[130 * WIDTH + 235], frame[WIDTH * 180 * 5 / 4 + 65 * 160 + 117]);
+    assert!(luma.abs_diff(63) <= 4 && red.abs_diff(240) <= 6, "{luma} {red}");
+    let differing = plain[..WIDTH * 90].iter().zip(&marked).filter(|(a, b)| a.abs_diff(**b) > 8).count();
+    assert!(differing < 200, "the upper half is as it was, but for the encoder: {differing}");
+
+    // The clock shows another time each second.
+    let Some(clock) = pictures(&["--watermark", "time=centre,zone=0,size=24,background=#000000"]) else {
+        return;
+    };
+    let middle = |n: usize| -> Vec<u8> {
+        let frame = &clock[n * WIDTH * 180 * 3 / 2..][..WIDTH * 180];
+        (80..100).flat_map(|row| frame[row * WIDTH + 60..row * WIDTH + 282].to_vec()).collect()
+    };
+    let far =
+        |a: usize, b: usize| middle(a).iter().zip(middle(b)).filter(|(x, y)| x.abs_diff(*y) > 60).count();
+    assert!(far(2, 8) < 30, "{} within a second", far(2, 8));
+    assert!(far(8, 12) > 40, "{} from one to the next", far(8, 12));
+}
+
+#[test]
+fn what_the_service_refuses_is_refused_by_name() {
+    let out = tempfile::tempdir().unwrap();
+    for (args, why) in [
+        (&["--canvas", "1922x1080"][..], "Width is 1922, outside 16 to 1920"),
+        (&["--canvas", "1920x1082"], "more pixels than 1920x1080"),
+        (&["--canvas", "641x360"], "even"),
+        (&["--canvas", "640"], "WIDTHxHEIGHT"),
+        (&["--fps", "61"], "Fps is 61, outside 1 to 60"),
+        (&["--fps", "-1"], "Fps is -1"),
+        (&["--bitrate", "63999"], "BitRate is 63999, outside 64000 to 8192000"),
+        (&["--gop", "0"], "Gop is 0"),
+        (&["--audio-rate", "22050"], "48000, 44100 or 16000"),
+        (&["--audio-channels", "3"], "Channel is 3"),
+        (&["--audio-bitrate", "128001"], "BitRate is 128001, outside 32000 to 128000"),
+        (&["--layout", "mosaic"], "grid, floating, screen-share or a .json file"),
+        (&["--layout", "/nowhere.json"], "/nowhere.json"),
+        (&["--large", "alice"], "large window"),
+        (&["--watermark", "text=x,left=639,top=0,width=200,height=20"], "outside the canvas"),
+        (&["--watermark", "time=left"], "no place"),
+        (&["--watermark", "sound=x"], "image, text or time"),
+        (&["--watermark", "image=/nowhere.png"], "/nowhere.png"),
+        (&["--font", "/nowhere.ttf"], "/nowhere.ttf"),
+    ] {
+        let output = record(out.path(), &[&["--mode", "mixed", "--seconds", "1"], args].concat());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {told}");
+        assert!(told.contains(why), "{args:?}: {told}");
+    }
+    let output = record(out.path(), &["--fps", "15"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--fps needs --mode mixed"));
+    for (json, why) in [
+        ("{", "EOF"),
+        (r#"{"MixLayoutMode": 5}"#, "MixLayoutMode is 5, outside 1 to 4"),
+        (
+            r#"{"MixLayoutMode": 3, "WaterMarkList": [{"WaterMarkType": 1}]}"#,
+            "watermark 0 has no WaterMarkChar",
+        ),
+        (
+            r#"{"MixLayoutMode": 4, "MixLayoutList": [{"Top": 0, "Left": 0, "Width": 640, "Height": 10}]}"#,
+            "window 0 of MixLayoutList reaches to 640,10",
+        ),
+    ] {
+        let file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+        std::fs::write(file.path(), json).unwrap();
+        let layout = file.path().to_str().unwrap();
+        let output = record(out.path(), &["--mode", "mixed", "--seconds", "1", "--layout", layout]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{json}: {told}");
+        assert!(told.contains(why), "{json}: {told}");
+    }
+}
