@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::axis::{Axis, ThreeQuarters};
 use crate::colour::Conversion;
-use crate::picture::Rows;
+use crate::picture::{Rows, RowsMut};
 #[cfg(target_arch = "x86_64")]
 use crate::x86;
 
@@ -135,6 +135,17 @@ impl Level {
                 avx512.avx2().three_quarters(rows, across, ahead, out);
             }
             _ => scalar::three_quarters(rows, across, out),
+        }
+    }
+
+    /// Copies a rectangle to one of the same size.
+    pub(crate) fn copy(self, source: Rows<'_>, target: &mut RowsMut<'_>) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(avx2) if source.width >= 2 * x86::VECTOR => avx2.copy(source, target),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(avx512) if source.width >= 2 * x86::VECTOR => avx512.avx2().copy(source, target),
+            _ => scalar::copy(source, target),
         }
     }
 
@@ -305,6 +316,13 @@ pub(crate) mod scalar {
     #[inline(always)]
     fn mix(dst: u8, src: u8, alpha: u8) -> u8 {
         over_255(u16::from(src) * u16::from(alpha) + u16::from(dst) * u16::from(255 - alpha))
+    }
+
+    #[inline(always)]
+    pub(crate) fn copy(source: Rows<'_>, target: &mut RowsMut<'_>) {
+        for y in 0..target.height {
+            target.row(y).copy_from_slice(source.row(y));
+        }
     }
 
     #[inline(always)]

@@ -115,6 +115,8 @@ struct PlaneScaler {
     across: Axis,
     table: HorizontalTable,
     across_is_copy: bool,
+    /// Whether nothing is scaled.
+    is_copy: bool,
     /// Half the weights of a filter across that is exactly one half.
     halving: Option<[u8; 2]>,
     /// A filter across that is exactly three quarters.
@@ -128,13 +130,18 @@ impl PlaneScaler {
     fn new(across: Axis, down: Axis, level: Level) -> Self {
         let table = level.horizontal_table(&across);
         let across_is_copy = across.is_identity();
+        let is_copy = across_is_copy && down.is_identity();
         let halving = across.halving().map(|weights| weights.map(|weight| weight / 2));
         let three_quarters = across.three_quarters();
         let ahead = down.source() * 64 / down.target();
-        Self { across, table, across_is_copy, halving, three_quarters, down, ahead }
+        Self { across, table, across_is_copy, is_copy, halving, three_quarters, down, ahead }
     }
 
     fn scale(&self, source: Rows<'_>, mut target: RowsMut<'_>, row: &mut Vec<u8>, level: Level) {
+        if self.is_copy {
+            level.copy(source, &mut target);
+            return;
+        }
         row.resize(source.width, 0);
         for y in 0..target.height {
             let (first, weights) = self.down.filter(y);

@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 use crate::axis::{Axis, ONE, ThreeQuarters};
 use crate::colour::Conversion;
 use crate::kernel::{TwoRows, scalar};
-use crate::picture::Rows;
+use crate::picture::{Rows, RowsMut};
 
 /// Bytes of a vector of AVX2.
 pub(crate) const VECTOR: usize = 32;
@@ -218,6 +218,15 @@ impl Avx2 {
 }
 
 impl Avx2 {
+    pub(crate) fn copy(self, source: Rows<'_>, target: &mut RowsMut<'_>) {
+        assert!(
+            source.width >= 2 * VECTOR && source.width == target.width && source.height == target.height,
+            "copy: rectangles differ in size"
+        );
+        // SAFETY: the token proves AVX2; widths are asserted above.
+        unsafe { copy_avx2(source, target) }
+    }
+
     pub(crate) fn halve(self, above: &[u8], below: &[u8], weights: [u8; 2], ahead: usize, out: &mut [u8]) {
         let len = out.len();
         assert!(
@@ -616,6 +625,30 @@ unsafe fn three_quarters_avx2<const NEARER: bool>(
             _mm_storeu_si128(out.add(x).cast(), first);
             _mm_storel_epi64(out.add(x + 12).cast(), second);
             _mm_storeu_si32(out.add(x + 20).cast(), _mm_bsrli_si128::<8>(second));
+        }
+    }
+}
+
+/// Copies like `memcpy`, which fetches nothing ahead and keeps losing the rows of a canvas.
+///
+/// # Safety
+/// The machine has AVX2; both rectangles have rows of the same width, which is 64 or more.
+#[target_feature(enable = "avx2")]
+unsafe fn copy_avx2(source: Rows<'_>, target: &mut RowsMut<'_>) {
+    let last = source.width - 2 * VECTOR;
+    for y in 0..target.height {
+        let (src, out) = (source.row(y).as_ptr(), target.row(y).as_mut_ptr());
+        let mut x = 0;
+        while x < source.width {
+            prefetch(src, x, 64);
+            let at = x.min(last);
+            // SAFETY: `at + 64` is at most the width, which both rows have.
+            unsafe {
+                let [a, b] = [at, at + VECTOR].map(|at| _mm256_loadu_si256(src.add(at).cast()));
+                _mm256_storeu_si256(out.add(at).cast(), a);
+                _mm256_storeu_si256(out.add(at + VECTOR).cast(), b);
+            }
+            x += 2 * VECTOR;
         }
     }
 }

@@ -97,6 +97,37 @@ proptest! {
         }
     }
 
+    /// Pictures that are not scaled, of every width of chroma too.
+    #[test]
+    fn copying_is_copying_at_every_level(
+        (w, h) in (1u32..300, 1u32..12), (left, top) in (0u32..20, 0u32..4), padding in 0usize..70,
+        (x, y) in (0u32..40, 0u32..4), seed in any::<u16>(),
+    ) {
+        let planes = Planes::new(size(2 * (w + left) + 5, 2 * (h + top) + 1), padding, seed.into());
+        let from = Rect::new(2 * left, 2 * top, size(2 * w, 2 * h)).unwrap();
+        let to = Rect::new(2 * x, 2 * y, from.size()).unwrap();
+        let canvas = size(to.right() + 6, to.bottom() + 2);
+        let source = planes.picture();
+        for level in std::iter::once(Level::SCALAR).chain(Level::available()) {
+            let mut out = PictureBuffer::new(canvas).unwrap();
+            let mut scaler = Scaler::new(from.size(), to.size(), level).unwrap();
+            scaler.scale(source, from, &mut out, to).unwrap();
+            for (index, plane) in out.as_picture().planes().iter().enumerate() {
+                let (old, new) = (from.in_plane(index), to.in_plane(index));
+                let given = source.planes()[index];
+                for (row, line) in plane.data.chunks(plane.stride).enumerate() {
+                    let inside = (new.top..new.top + new.height).contains(&row);
+                    for (column, got) in line.iter().enumerate() {
+                        let expected = if inside && (new.left..new.left + new.width).contains(&column) {
+                            given.data[(old.top + row - new.top) * given.stride + old.left + column - new.left]
+                        } else if index == 0 { 16 } else { 128 };
+                        prop_assert!(*got == expected, "{level}: plane {index} at {column}, {row}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn conversion_is_the_same_at_every_level((w, h) in (1u32..200, 1u32..10), seed in any::<u16>()) {
         let planes = Planes::new(size(w, h), 0, seed.into());
