@@ -5,7 +5,8 @@
 #
 # MERGE is the release build of the program, FOLDER has the files of one task (made with `record`). FFmpeg joins each
 # playlist with its concat demuxer and puts sound and pictures of a user into one faststart MP4. Least of RUNS (5)
-# user + system times is told, in seconds, and of the elapsed times. `encode` takes 15 pictures a second at the bit rate of `merge`, both with
+# user + system times is told, in seconds, and of the elapsed times. `encode` takes 15 pictures a second at the bit rate
+# of `merge`, both with
 # OpenH264 on one thread. Needs ffmpeg (with libopenh264 for `encode`; FFMPEG names another than that of the path) and
 # python3.
 set -eu

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use recorder_codec::{H264Encoder, H264EncoderOptions, I420, PictureKind, VideoEncoder, YuvMatrix};
-use recorder_compositor::{Colour, Matrix, Overlay, PictureBuffer, Range, Rect, RenderMode, Rgb, Tile};
+use recorder_compositor::{Bitmap, Colour, Matrix, PictureBuffer, Range, Rect, RenderMode, Rgb, Tile};
 use recorder_hls::{AccessUnit, Action, PlaylistHeader, PlaylistText, Segmenter, SegmenterOptions, Streams};
-use recorder_mixer::{Image, Mixed, Scene, Unit, Window};
+use recorder_mixer::{Image, Mark, Mixed, Scene, Unit, Window};
 use recorder_mp4::{AvcPacker, MovieIndex, MovieWriter, ParameterSets, SampleInfo, TrackSetup};
 use recorder_testkit::ffmpeg;
 use recorder_types::{
@@ -52,7 +52,7 @@ fn camera(rgb: Rgb, matrix: Matrix) -> Vec<Unit> {
 }
 
 /// The colour as a video, a placeholder, a watermark and the background, in the four quarters of the canvas.
-fn scene(rgb: Rgb, canvas: Matrix, placeholder: Matrix) -> Scene {
+fn scene(rgb: Rgb, placeholder: Matrix) -> Scene {
     let quarter = size((CANVAS.0 / 2, CANVAS.1 / 2));
     let tile = |left, top| Tile::new(Rect::new(left, top, quarter).unwrap()).with_mode(RenderMode::Stretch);
     let mut picture = PictureBuffer::new(size((64, 36))).unwrap();
@@ -66,15 +66,15 @@ fn scene(rgb: Rgb, canvas: Matrix, placeholder: Matrix) -> Scene {
             .with_placeholder(Some(Arc::new(image))),
     ];
     let pixels = [rgb.red, rgb.green, rgb.blue, 255].repeat(320 * 180);
-    let mark = Overlay::from_rgba(&pixels, quarter, 0, 180, colour(canvas)).unwrap();
-    scene.overlays = vec![Arc::new(mark)];
+    let bitmap = Arc::new(Bitmap::new(quarter, pixels).unwrap());
+    scene.marks = vec![Mark::Still { bitmap, left: 0, top: 180 }].into();
     scene
 }
 
 fn mixed(rgb: Rgb, source: Matrix, canvas: Matrix) -> Vec<(RoomTime, Bytes)> {
     let video_options = options().video.unwrap().with_matrix(Some(canvas)).with_bits_per_second(2_000_000);
     let mut mixer = mixer(options().with_audio(None).with_video(Some(video_options)));
-    mixer.set_scene(RoomTime::ZERO, scene(rgb, canvas, source)).unwrap();
+    mixer.set_scene(RoomTime::ZERO, scene(rgb, source)).unwrap();
     mixer.publish(RoomTime::ZERO, video("ann"), h264()).unwrap();
     for unit in camera(rgb, source) {
         mixer.push(&video("ann"), unit).unwrap();
