@@ -45,6 +45,8 @@ mod code;
 #[cfg(feature = "http")]
 mod deliver;
 mod event;
+#[cfg(feature = "http")]
+mod fetch;
 mod payload;
 mod queue;
 mod retry;
@@ -62,6 +64,8 @@ pub use code::{
 #[cfg(feature = "http")]
 pub use deliver::{Counts, DeliverError, Deliverer, DelivererOptions, Sent};
 pub use event::{BodyError, CallbackBody, DedupKey, Event, EventType, RoomLabel};
+#[cfg(feature = "http")]
+pub use fetch::{FetchError, Fetcher, FetcherOptions};
 pub use payload::{
     FileName, FileSlice, InvalidFileName, Mp4File, Mp4Stop, Payload, RecordedMedia, TrackType, UploadError,
     VodCommit, VodFile,

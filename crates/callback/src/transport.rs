@@ -69,23 +69,7 @@ impl Http {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert("SdkAppId", HeaderValue::from(app.get()));
-        let resolver = PolicyResolver {
-            policy,
-            lookup: Arc::new(lookup),
-            permits: Arc::new(Semaphore::new(MAX_LOOKUPS)),
-        };
-        let client = reqwest::Client::builder()
-            .default_headers(headers)
-            .dns_resolver(Arc::new(resolver))
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(timeout)
-            // Callbacks are few. A fresh connection is checked against the policy, and is never one that the server
-            // has just closed.
-            .pool_max_idle_per_host(0)
-            .build()?;
+        let client = guarded(policy, lookup, timeout).default_headers(headers).build()?;
         Ok(Self { client, url, policy, timeout })
     }
 
@@ -102,6 +86,26 @@ impl Http {
             status => Err(Failure::Status(status)),
         }
     }
+}
+
+/// A client that connects only to where `policy` allows, follows nothing and tries once.
+pub(crate) fn guarded(
+    policy: AddressPolicy,
+    lookup: impl Lookup,
+    timeout: Duration,
+) -> reqwest::ClientBuilder {
+    let resolver =
+        PolicyResolver { policy, lookup: Arc::new(lookup), permits: Arc::new(Semaphore::new(MAX_LOOKUPS)) };
+    reqwest::Client::builder()
+        .dns_resolver(Arc::new(resolver))
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .referer(false)
+        .connect_timeout(timeout)
+        // Requests are few. A fresh connection is checked against the policy, and is never one that the server has
+        // just closed.
+        .pool_max_idle_per_host(0)
 }
 
 impl Transport for Http {
@@ -126,7 +130,7 @@ async fn drain(mut answer: Response) {
     }
 }
 
-fn classify(error: &reqwest::Error) -> Failure {
+pub(crate) fn classify(error: &reqwest::Error) -> Failure {
     let mut source: Option<&(dyn Error + 'static)> = error.source();
     while let Some(cause) = source {
         if let Some(refused) = cause.downcast_ref::<RefusedAddress>() {
@@ -144,11 +148,11 @@ fn classify(error: &reqwest::Error) -> Failure {
 }
 
 /// Turns a name into addresses. Blocks.
-trait Lookup: Send + Sync + 'static {
+pub(crate) trait Lookup: Send + Sync + 'static {
     fn lookup(&self, name: &str) -> std::io::Result<Vec<SocketAddr>>;
 }
 
-struct SystemLookup;
+pub(crate) struct SystemLookup;
 
 impl Lookup for SystemLookup {
     fn lookup(&self, name: &str) -> std::io::Result<Vec<SocketAddr>> {

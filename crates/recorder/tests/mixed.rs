@@ -4,11 +4,14 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use recorder::callback::{LeaveCode, Payload, TrackType};
 use recorder::codec::{DecodedPicture, H264Decoder, VideoDecoder};
-use recorder::compositor::Rgb;
+use recorder::compositor::{Bitmap, Rect, RenderMode, Rgb};
 use recorder::hls::demux::{Demuxer, Event, UnitKind};
-use recorder::layout::{AudioOnlyUsers, CustomWindow, LayoutParams, Template};
+use recorder::layout::{AudioOnlyUsers, CustomWindow, ImageUrl, LayoutParams, Placeholders, Template};
+use recorder::mix::{ImageSource, Watermark};
 use recorder::mixer::{AudioOptions, Fill, VideoOptions};
 use recorder::types::{H264Config, NalFraming, RoomTime, Sample, Size, Timescale, Timestamp};
 use recorder::{
@@ -436,4 +439,56 @@ fn damaged_streams_take_nobody_down() {
         assert!(near(*left, ALICE), "{at} ms: {left}");
     }
     assert_eq!(sim.core.refused().unknown, 0);
+}
+
+/// Red, green, blue and alpha of one colour.
+fn bitmap(rgb: [u8; 3]) -> Arc<Bitmap> {
+    let pixels = [rgb[0], rgb[1], rgb[2], 255].repeat(64 * 36);
+    Arc::new(Bitmap::new(Size::new(64, 36).unwrap(), pixels).unwrap())
+}
+
+#[test]
+fn images_are_asked_for_once_and_seen_from_when_they_come() {
+    let url = |name: &str| -> ImageUrl { format!("https://images.example/{name}.png").parse().unwrap() };
+    let params = LayoutParams::new(Template::Custom(vec![
+        CustomWindow::new(0, 0, 320, 360).with_user(id("alice"), MAIN),
+        CustomWindow::new(320, 0, 320, 360).with_user(id("bob"), MAIN).with_placeholder(Some(url("bob"))),
+    ]))
+    .with_background_image(Some(url("back")), RenderMode::Stretch)
+    .with_placeholder_image(None, Placeholders::AllNamed);
+    let rect = Rect::new(320, 0, Size::new(320, 360).unwrap()).unwrap();
+    let mark = |name| Watermark::Image { image: ImageSource::Url(url(name)), rect };
+    let mut sim = Sim::new(mixed_with(|mix| mix.layout = params.clone()));
+    sim.enter("alice");
+    sim.publish("alice", MAIN, microphone());
+    let came =
+        |sim: &mut Sim, name: &str, image| sim.event(RoomEvent::Image { url: url(name), image }).unwrap();
+    sim.run_to(1000);
+    came(&mut sim, "back", Some(bitmap([255; 3])));
+    sim.run_to(2000);
+    came(&mut sim, "bob", Some(bitmap([128; 3])));
+    came(&mut sim, "stranger", Some(bitmap([0; 3])));
+    sim.run_to(3000);
+    sim.event(RoomEvent::Layout { layout: params, watermarks: vec![mark("mark"), mark("lost")] }).unwrap();
+    sim.run_to(4000);
+    came(&mut sim, "lost", None);
+    came(&mut sim, "mark", Some(bitmap([0; 3])));
+    sim.run_to(5000);
+    sim.event(layout(LayoutParams::default())).unwrap();
+    sim.run_to(6000);
+    sim.stop(LeaveCode::API_STOP);
+    let asked: Vec<_> =
+        sim.output.log.lines().filter_map(|line| line.strip_prefix("image wanted: ")).collect();
+    let names = ["back", "bob", "lost", "mark"].map(|name| url(name).to_string());
+    assert_eq!(asked, names);
+    let failed = Payload::DownloadImageError { url: url("lost").to_string() };
+    let told: Vec<_> = sim.output.payloads.iter().filter(|(_, p)| p.event_type().number() == 309).collect();
+    assert_eq!(told, [&(support::WALL + 4000, failed)]);
+    assert_shows(&seen(&sim).pictures, |at| match at {
+        ..1000 => (BLACK, BLACK),
+        1000..2000 => (235, 235),
+        2000..4000 => (235, 126),
+        4000..5000 => (235, BLACK),
+        _ => (BLACK, BLACK),
+    });
 }

@@ -70,7 +70,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "A/B")]
     pub(crate) prefix: Option<String>,
 
-    /// URL that is told what happens (events 301 to 305, 307, 308 and 310).
+    /// URL that is told what happens (events 301 to 305 and 307 to 310).
     #[arg(long, value_name = "URL")]
     pub(crate) callback: Option<String>,
 
@@ -82,8 +82,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "S", default_value = "75", value_parser = parse_patience, requires = "callback")]
     pub(crate) callback_patience: Duration,
 
-    /// Let --callback reach private and loopback addresses.
-    #[arg(long, requires = "callback")]
+    /// Let --callback, and the images of a layout, reach private and loopback addresses.
+    #[arg(long)]
     pub(crate) allow_private_urls: bool,
 
     /// Start of the recording in Unix milliseconds; by default now. The same arguments and start give the same

@@ -61,7 +61,8 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     let deliverer = deliverer(args)?;
     let mut recording = RecordingOptions::new(options, bucket.clone())
         .with_clock(ClockMode::Told { start })
-        .with_queue_bytes(QUEUE_BYTES);
+        .with_queue_bytes(QUEUE_BYTES)
+        .with_image_policy(policy(args));
     if !args.realtime {
         recording = recording.with_gather(Duration::ZERO); // batches come, and waiting for more only takes time
     }
@@ -295,12 +296,15 @@ impl Spool {
     }
 }
 
+/// To which addresses URLs may lead.
+const fn policy(args: &Args) -> AddressPolicy {
+    if args.allow_private_urls { AddressPolicy::AllowPrivate } else { AddressPolicy::PublicOnly }
+}
+
 fn deliverer(args: &Args) -> Result<Option<Deliverer>, AnyError> {
     let Some(url) = &args.callback else { return Ok(None) };
     let key = args.callback_key.as_deref().map(str::parse).transpose()?;
-    let policy =
-        if args.allow_private_urls { AddressPolicy::AllowPrivate } else { AddressPolicy::PublicOnly };
-    let options = DelivererOptions::default().with_policy(policy);
+    let options = DelivererOptions::default().with_policy(policy(args));
     match Deliverer::new(url.parse()?, key, args.app(), options) {
         Err(DeliverError::Refused(refused)) => {
             Err(format!("--callback: {refused}; --allow-private-urls permits it").into())

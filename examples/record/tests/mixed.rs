@@ -3,8 +3,12 @@
 
 mod support;
 
+use std::time::Duration;
+
 use recorder_testkit::ffmpeg;
 use support::{assert_playable, files, names, record};
+use wiremock::matchers::{body_string_contains, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 const SMALL: [&str; 8] = ["--mode", "mixed", "--canvas", "320x180", "--fps", "10", "--seconds", "4"];
 
@@ -81,6 +85,74 @@ fn watermarks_are_where_they_are_put() {
         |a: usize, b: usize| middle(a).iter().zip(middle(b)).filter(|(x, y)| x.abs_diff(*y) > 60).count();
     assert!(far(2, 8) < 30, "{} within a second", far(2, 8));
     assert!(far(8, 12) > 40, "{} from one to the next", far(8, 12));
+}
+
+/// A PNG of one colour.
+fn png(rgb: [u8; 3]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, 16, 16);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header().unwrap().write_image_data(&rgb.repeat(256)).unwrap();
+    file
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn images_of_a_layout_are_fetched_and_those_that_fail_are_told() {
+    let server = MockServer::start().await;
+    let told = |number: &str| body_string_contains(format!("\"EventType\":{number},"));
+    Mock::given(method("POST"))
+        .and(told("309"))
+        .respond_with(ResponseTemplate::new(200))
+        .expect(3)
+        .mount(&server)
+        .await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    let answer =
+        ResponseTemplate::new(200).set_body_bytes(png([255, 0, 0])).set_delay(Duration::from_millis(300));
+    Mock::given(path("/red.png")).respond_with(answer).expect(1).mount(&server).await;
+    let noise = ResponseTemplate::new(200).set_body_bytes(vec![7; 100]);
+    Mock::given(path("/noise.png")).respond_with(noise).mount(&server).await;
+    let long = ResponseTemplate::new(200).set_body_bytes(vec![7; 5_000_001]);
+    Mock::given(path("/long.png")).respond_with(long).mount(&server).await;
+
+    let json = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+    let uri = server.uri();
+    let mark = |name: &str| {
+        format!(
+            r#"{{"WaterMarkImage": {{"WaterMarkUrl": "{uri}/{name}.png", "Top": 0, "Left": 0, "Width": 80, "Height": 40}}}}"#
+        )
+    };
+    let layout = format!(
+        r#"{{"MixLayoutMode": 3, "BackgroundImageUrl": "{uri}/none.png", "WaterMarkList": [{}, {}, {}]}}"#,
+        mark("red"),
+        mark("noise"),
+        mark("long")
+    );
+    std::fs::write(json.path(), layout).unwrap();
+    let args =
+        ["--layout", json.path().to_str().unwrap(), "--callback", &uri, "--callback-patience", "5", "-q"];
+    let out = tempfile::tempdir().unwrap();
+    let output = record(out.path(), &[&SMALL[..], &args, &["--allow-private-urls"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    server.verify().await;
+    // The room waited for what was asked for: it is there from the first picture on.
+    let name = names(&files(out.path()), ".m3u8").pop().unwrap();
+    let Some(pictures) = ffmpeg::decode_i420(&out.path().join(name)) else { return };
+    let red = pictures[320 * 180 * 5 / 4 + 10 * 160 + 20];
+    assert!(red > 225, "{red}");
+
+    // Private addresses are for those who ask for them.
+    let out = tempfile::tempdir().unwrap();
+    let output = record(out.path(), &[&SMALL[..], &args[..2], &["-q"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is refused: Loopback"));
+    let Some(pictures) =
+        ffmpeg::decode_i420(&out.path().join(names(&files(out.path()), ".m3u8").pop().unwrap()))
+    else {
+        return;
+    };
+    let red = pictures[320 * 180 * 5 / 4 + 10 * 160 + 20];
+    assert!(red < 200, "{red}");
 }
 
 #[test]

@@ -42,6 +42,11 @@ pub(super) struct Driver {
     directory: ObjectKey,
     uploader: Arc<Uploader>,
     notifier: Notifier,
+    #[cfg(feature = "mix")]
+    images: super::images::Images,
+    /// What the core asked for and has not got yet, and where it comes in.
+    asked: usize,
+    answers: mpsc::UnboundedReceiver<RoomEvent>,
     on_key_frame: Option<KeyFrameSink>,
     outcome: watch::Sender<Option<Outcome>>,
     task: TaskOptions,
@@ -94,6 +99,8 @@ impl Driver {
         outcome: watch::Sender<Option<Outcome>>,
         options: &RecordingOptions,
     ) -> Self {
+        #[cfg_attr(not(feature = "mix"), expect(unused_variables, reason = "only images are asked for"))]
+        let (answer, answers) = mpsc::unbounded_channel();
         Self {
             core,
             clock,
@@ -103,6 +110,10 @@ impl Driver {
             directory,
             uploader: Arc::new(uploader),
             notifier: Notifier::new(options),
+            #[cfg(feature = "mix")]
+            images: super::images::Images::new(options, answer),
+            asked: 0,
+            answers,
             on_key_frame: options.on_key_frame.clone(),
             outcome,
             task: options.task.clone(),
@@ -131,6 +142,8 @@ impl Driver {
                 return; // the runtime ends: what was not delivered stays in the spool
             }
             let until_deadline = self.until_deadline();
+            // Where time is told, what is fetched must not depend on how long it takes.
+            let held = self.asked > 0 && self.clock.now().is_none();
             tokio::select! {
                 biased;
                 report = reports.recv(), if reporting => match report {
@@ -144,7 +157,12 @@ impl Driver {
                     }
                     self.ended(done);
                 }
-                taken = inbox.recv_many(&mut batch, BATCH), if open => {
+                Some(event) = self.answers.recv() => {
+                    self.asked -= 1;
+                    let now = self.clock.now().unwrap_or(self.now);
+                    self.event(now, event);
+                }
+                taken = inbox.recv_many(&mut batch, BATCH), if open && !held => {
                     open = taken > 0;
                     for message in batch.drain(..) {
                         self.take(message);
@@ -414,6 +432,11 @@ impl Driver {
                 }
                 Action::Playlist { set, update } => self.playlist(set, &update),
                 Action::Notify { at, payload } => self.notify(at, payload),
+                #[cfg(feature = "mix")]
+                Action::FetchImage { url } => {
+                    self.asked += 1;
+                    self.images.fetch(url);
+                }
                 Action::RequestKeyFrame { user, media } => {
                     if let Some(sink) = &self.on_key_frame {
                         sink(&user, media);

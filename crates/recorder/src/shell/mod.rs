@@ -4,6 +4,8 @@
 mod clock;
 mod driver;
 mod files;
+#[cfg(feature = "mix")]
+mod images;
 mod notify;
 mod options;
 mod recorder;

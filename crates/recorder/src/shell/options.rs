@@ -64,6 +64,9 @@ pub struct RecordingOptions {
     /// it a hundred times a second and not thousands. Zero for batches ([`super::Recording::events_at`]) as fast as the
     /// machine allows.
     pub gather: Duration,
+    /// Where images of the mixed picture may be fetched from. Default: the public Internet only.
+    #[cfg(all(feature = "mix", feature = "http"))]
+    pub image_policy: recorder_callback::AddressPolicy,
     pub(super) on_callback: Option<CallbackSink>,
     pub(super) on_key_frame: Option<KeyFrameSink>,
     #[cfg(feature = "http")]
@@ -84,6 +87,8 @@ impl RecordingOptions {
             uploader: UploaderOptions::default(),
             queue_bytes: 64 << 20,
             gather: Duration::from_millis(10),
+            #[cfg(all(feature = "mix", feature = "http"))]
+            image_policy: recorder_callback::AddressPolicy::PublicOnly,
             on_callback: None,
             on_key_frame: None,
             #[cfg(feature = "http")]
@@ -116,6 +121,14 @@ impl RecordingOptions {
     #[must_use]
     pub fn with_gather(mut self, time: Duration) -> Self {
         self.gather = time;
+        self
+    }
+
+    /// Sets [`RecordingOptions::image_policy`].
+    #[cfg(all(feature = "mix", feature = "http"))]
+    #[must_use]
+    pub fn with_image_policy(mut self, policy: recorder_callback::AddressPolicy) -> Self {
+        self.image_policy = policy;
         self
     }
 

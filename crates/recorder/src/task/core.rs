@@ -78,6 +78,14 @@ pub enum RoomEvent {
         /// The watermarks, from back to front; they replace the old ones.
         watermarks: Vec<crate::mix::Watermark>,
     },
+    /// An image that the mix asked for ([`Action::FetchImage`]).
+    #[cfg(feature = "mix")]
+    Image {
+        /// Its address.
+        url: recorder_layout::ImageUrl,
+        /// `None` if it cannot be had: event 309.
+        image: Option<std::sync::Arc<recorder_compositor::Bitmap>>,
+    },
     /// New subscription lists; they replace the old ones entirely.
     Subscribe {
         /// The lists.
@@ -189,6 +197,12 @@ pub enum Action {
         user: UserId,
         /// Primary stream or substream.
         media: MediaId,
+    },
+    /// The mixed picture shows an image: fetch and decode it, then tell [`RoomEvent::Image`].
+    #[cfg(feature = "mix")]
+    FetchImage {
+        /// Its address, which comes from outside.
+        url: recorder_layout::ImageUrl,
     },
     /// Nothing more will be recorded: finish the uploads, then report [`StorageReport::UploadsEnded`].
     EndUploads,
@@ -305,6 +319,8 @@ impl TaskCore {
         };
         core.notify(now.wall, Payload::RecorderStart(StartStatus::STARTED));
         core.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
+        #[cfg(feature = "mix")]
+        core.want_images();
         Ok(core)
     }
 
@@ -340,6 +356,8 @@ impl TaskCore {
             }
             #[cfg(feature = "mix")]
             RoomEvent::Layout { layout, watermarks } => self.set_layout(layout, watermarks),
+            #[cfg(feature = "mix")]
+            RoomEvent::Image { url, image } => self.take_image(now, &url, image),
             RoomEvent::Stop { code } => {
                 self.stop(now, code);
                 Ok(())

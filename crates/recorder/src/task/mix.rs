@@ -45,7 +45,8 @@ pub struct MixOptions {
     pub watermarks: Vec<Watermark>,
     /// The font of watermarks. Default: the bundled one (Latin, Greek, Cyrillic).
     pub font: Arc<Font>,
-    /// The images that layout and watermarks name, fetched and decoded. One that is not here is left out.
+    /// Images that layout and watermarks name and that are here already. Others are asked for
+    /// ([`Action::FetchImage`](crate::Action::FetchImage)) and left out until they come.
     pub images: BTreeMap<ImageUrl, Arc<Bitmap>>,
     /// How far the mix is behind the room: what arrives later than this is not in it. At least
     /// [`Mixer::LOOK_AHEAD`]; default 1 s.
@@ -114,6 +115,15 @@ impl MixOptions {
         self
     }
 
+    /// Every image that layout and watermarks name.
+    fn image_urls(&self) -> impl Iterator<Item = &ImageUrl> {
+        let marks = self.watermarks.iter().filter_map(|mark| match mark {
+            Watermark::Image { image: ImageSource::Url(url), .. } => Some(url),
+            _ => None,
+        });
+        self.layout.image_urls().chain(marks)
+    }
+
     /// With [`Self::images`].
     #[must_use]
     pub fn with_images(mut self, images: BTreeMap<ImageUrl, Arc<Bitmap>>) -> Self {
@@ -169,6 +179,8 @@ pub(super) struct RoomMix {
     stream_type: StreamSelection,
     /// What the layout and the watermarks are drawn with.
     drawn: Drawn,
+    /// Images that were asked for; those that have come are in the options.
+    asked: BTreeSet<ImageUrl>,
     /// `None` until there is something to mix.
     mixer: Option<Mixer>,
     /// Who was arranged last; `None` if they have to be again.
@@ -190,6 +202,7 @@ impl RoomMix {
             drawn: Drawn::new(&options),
             options,
             stream_type,
+            asked: BTreeSet::new(),
             mixer: None,
             seats: None,
             published: BTreeSet::new(),
@@ -234,9 +247,35 @@ impl RoomMix {
         check(&layout, &watermarks, self.options.video.size)?;
         self.options.layout = layout;
         self.options.watermarks = watermarks;
+        // What nobody shows any more is not kept; what failed may be tried again.
+        for url in std::mem::take(&mut self.asked) {
+            if !self.options.image_urls().any(|named| *named == url) {
+                self.options.images.remove(&url);
+            } else if self.options.images.contains_key(&url) {
+                self.asked.insert(url);
+            }
+        }
         self.drawn = Drawn::new(&self.options);
         self.seats = None;
         Ok(())
+    }
+
+    /// Images that are shown, not here, and were not asked for since the layout is as it is.
+    pub(super) fn wanted_images(&mut self) -> BTreeSet<ImageUrl> {
+        let is_wanted =
+            |url: &&ImageUrl| !self.options.images.contains_key(*url) && !self.asked.contains(*url);
+        let wanted: BTreeSet<ImageUrl> = self.options.image_urls().filter(is_wanted).cloned().collect();
+        self.asked.extend(wanted.iter().cloned());
+        wanted
+    }
+
+    /// An image has come; one that nobody asked for is passed over. It is seen from the next [`Self::show`] on.
+    pub(super) fn take_image(&mut self, url: &ImageUrl, image: Arc<Bitmap>) {
+        if self.asked.contains(url) && self.options.image_urls().any(|named| named == url) {
+            self.options.images.insert(url.clone(), image);
+            self.drawn = Drawn::new(&self.options);
+            self.seats = None;
+        }
     }
 
     /// Shows `seats` from the first picture at or after `at` on.

@@ -310,6 +310,10 @@ impl Output {
                 writeln!(self.log, "{}", std::str::from_utf8(&body).unwrap()).unwrap();
                 self.payloads.push((at.get(), payload));
             }
+            #[cfg(feature = "mix")]
+            Action::FetchImage { url } => {
+                writeln!(self.log, "image wanted: {url}").unwrap();
+            }
             Action::RequestKeyFrame { user, media } => {
                 writeln!(self.log, "key frame wanted: {user} {media}").unwrap();
                 self.key_frames.push((user, media));

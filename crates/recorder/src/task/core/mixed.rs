@@ -1,4 +1,8 @@
-use recorder_layout::LayoutParams;
+use std::sync::Arc;
+
+use recorder_callback::Payload;
+use recorder_compositor::Bitmap;
+use recorder_layout::{ImageUrl, LayoutParams};
 use recorder_types::{MediaId, MediaKind, RoomTime, Sample, UserId};
 
 use super::{Action, EventError, Now, TaskCore};
@@ -15,7 +19,29 @@ impl TaskCore {
         watermarks: Vec<Watermark>,
     ) -> Result<(), EventError> {
         let Some(mix) = &mut self.mix else { return Err(EventError::NotMixed) };
-        mix.set_layout(layout, watermarks).map_err(EventError::MixOptions)
+        mix.set_layout(layout, watermarks).map_err(EventError::MixOptions)?;
+        self.want_images();
+        Ok(())
+    }
+
+    /// Asks for the images that are shown and not here.
+    pub(super) fn want_images(&mut self) {
+        let Some(mix) = &mut self.mix else { return };
+        self.actions.extend(mix.wanted_images().into_iter().map(|url| Action::FetchImage { url }));
+    }
+
+    pub(super) fn take_image(
+        &mut self,
+        now: Now,
+        url: &ImageUrl,
+        image: Option<Arc<Bitmap>>,
+    ) -> Result<(), EventError> {
+        let Some(mix) = &mut self.mix else { return Err(EventError::NotMixed) };
+        match image {
+            Some(image) => mix.take_image(url, image),
+            None => self.notify(now.wall, Payload::DownloadImageError { url: url.as_str().into() }),
+        }
+        Ok(())
     }
 
     /// Puts one access unit of the track at `at` into the mix; the first one begins it.
