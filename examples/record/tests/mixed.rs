@@ -3,9 +3,11 @@
 
 mod support;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use recorder_testkit::ffmpeg;
+use recorder_testkit::media::media_file;
 use support::{assert_playable, files, names, record};
 use wiremock::matchers::{body_string_contains, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -153,6 +155,143 @@ async fn images_of_a_layout_are_fetched_and_those_that_fail_are_told() {
     };
     let red = pictures[320 * 180 * 5 / 4 + 10 * 160 + 20];
     assert!(red < 200, "{red}");
+}
+
+/// 25 sources of the corpus that differ in size, rate, profile and content.
+fn people() -> Option<Vec<PathBuf>> {
+    let signs = [
+        "again", "bird", "book", "brother", "eat", "help", "hungry", "learn", "milk", "night", "no", "please",
+    ];
+    let camera = signs.map(|sign| format!("camera-set/asl_{sign}.h264"));
+    let others = [
+        "h264/Zhling_1280x720.264",
+        "h264/VID_1280x720_cabac_temporal_direct.264",
+        "h264/VID_1920x1080_cabac_temporal_direct.264",
+        "h264/Cisco_Men_whisper_640x320_CABAC_Bframe_9.264",
+        "h264/Adobe_PDF_sample_a_1024x768_50Frms.264",
+        "h264/LS_SVA_D.264",
+        "mp4/count-video.mp4",
+        "mp4/one-by-one-person-detection.mp4",
+        "mp4/chrome.mp4",
+        "mp4/sample.mp4",
+        "mp4/seq_h264_1.mp4",
+        "mp4/davidappend_v1.mp4",
+        "mp4/cursed-vfr.mp4",
+    ];
+    camera.iter().map(String::as_str).chain(others).map(media_file).collect()
+}
+
+/// A frame is as large as the corpus calls for: 25 cells of 256x144.
+const HD: [&str; 9] =
+    ["--mode", "mixed", "--canvas", "1280x720", "--fps", "10", "--bitrate", "2000000", "-q"];
+
+fn participants(files: &[PathBuf]) -> Vec<String> {
+    let one = |(n, file): (usize, &PathBuf)| {
+        // Short ones are played slowly or come later, so that at 1.4 s everybody is there.
+        let more = match file.file_name().and_then(|name| name.to_str()) {
+            Some("Zhling_1280x720.264") => ",fps=10",
+            Some("Cisco_Men_whisper_640x320_CABAC_Bframe_9.264") => ",fps=5",
+            Some("sample.mp4") => ",join=0.8",
+            _ => "",
+        };
+        ["--participant".to_owned(), format!("u{n:02}={},leave=2{more}", file.display())]
+    };
+    files.iter().enumerate().flat_map(one).collect()
+}
+
+/// How many different samples of luma a part of a picture has.
+fn variety(luma: &[u8], [left, top, width, height]: [usize; 4]) -> usize {
+    let rows = (top..top + height).flat_map(|row| &luma[row * 1280 + left..][..width]);
+    rows.collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[test]
+fn twenty_five_real_sources_are_seen_in_every_layout() {
+    let Some(people) = people() else { return };
+    let people = participants(&people);
+    let people: Vec<&str> = people.iter().map(String::as_str).collect();
+    let json = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+    // The grid once more, each window a little smaller.
+    let window = |n: usize| {
+        let (left, top) = (n % 5 * 256 + 8, n / 5 * 144 + 8);
+        format!(r#"{{"Left": {left}, "Top": {top}, "Width": 240, "Height": 128}}"#)
+    };
+    let windows: Vec<String> = (0..25).map(window).collect();
+    std::fs::write(
+        json.path(),
+        format!(r#"{{"MixLayoutMode": 4, "MixLayoutList": [{}]}}"#, windows.join(",")),
+    )
+    .unwrap();
+    for layout in ["grid", "floating", "screen-share", json.path().to_str().unwrap()] {
+        let out = tempfile::tempdir().unwrap();
+        let large = if layout == "screen-share" { &["--large", "u14"][..] } else { &[] };
+        let output = record(out.path(), &[&HD[..], &people, &["--layout", layout], large].concat());
+        assert!(output.status.success(), "{layout}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_playable(out.path());
+        let list = out.path().join(names(&files(out.path()), ".m3u8").pop().unwrap());
+        let Some(pictures) = ffmpeg::decode_i420(&list) else { return };
+        let frame = 1280 * 720 * 3 / 2;
+        assert_eq!(pictures.len() % frame, 0);
+        assert!(pictures.len() / frame >= 20, "{layout}: {} pictures", pictures.len() / frame);
+        let luma = &pictures[14 * frame..][..1280 * 720];
+        let cells: Vec<[usize; 4]> = match layout {
+            "floating" => (0..24).map(|n| [16 + n % 5 * 253, 576 - n / 5 * 142, 230, 130]).collect(),
+            "screen-share" => (0..16).map(|n| [1024 + n / 8 * 128 + 4, n % 8 * 90 + 4, 120, 80]).collect(),
+            _ => (0..25).map(|n| [n % 5 * 256 + 10, n / 5 * 144 + 10, 236, 124]).collect(),
+        };
+        for (n, cell) in cells.into_iter().enumerate() {
+            assert!(variety(luma, cell) > 20, "{layout}: window {n} is flat: {}", variety(luma, cell));
+        }
+    }
+}
+
+#[test]
+fn damaged_files_in_the_room_take_nobody_down() {
+    let damaged = [
+        "malformed/BA_MW_D_IDR_LOST.264",
+        "malformed/Error_I_P.264",
+        "malformed/sps_subsetsps_bothVUI.264",
+        "malformed/sample_with_invalid_nalu.mp4",
+        "malformed/sample_mdat_too_long.mp4",
+        "malformed/sample_cbs_truncated.adts",
+        "rtp/str0m_h264.h264",
+    ];
+    let Some(well) = media_file("mp4/chrome.mp4") else { return };
+    let Some(damaged) = damaged.iter().map(|name| media_file(name)).collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    let well = well.to_str().unwrap();
+    let (alone, beside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Chrome has the canvas; the others are under a watermark as large as the picture's right half.
+    let json = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
+    let window = |n: usize| format!(r#"{{"Left": 640, "Top": {}, "Width": 320, "Height": 90}}"#, n * 90);
+    let windows: Vec<String> = (0..7).map(window).collect();
+    let own = r#"{"Left": 0, "Top": 0, "Width": 640, "Height": 720, "UserId": "well"}"#;
+    let list = format!(r#"{{"MixLayoutMode": 4, "MixLayoutList": [{own}, {}]}}"#, windows.join(","));
+    std::fs::write(json.path(), list).unwrap();
+    let layout = ["--layout", json.path().to_str().unwrap()];
+    let well = ["--participant".to_owned(), format!("well={well},leave=3")];
+    let well: Vec<&str> = well.iter().map(String::as_str).collect();
+    assert!(record(alone.path(), &[&HD[..], &well, &layout].concat()).status.success());
+    let others = participants(&damaged);
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    // What cannot be read is told, and the room goes on.
+    let output = record(beside.path(), &[&HD[..], &well, &others, &layout].concat());
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_playable(beside.path());
+    let decoded = [&alone, &beside]
+        .map(|out| ffmpeg::decode_i420(&out.path().join(names(&files(out.path()), ".m3u8").pop().unwrap())));
+    let [Some(alone), Some(beside)] = decoded else { return };
+    assert_eq!(alone.len(), beside.len());
+    // The left half is as it was, but for the encoder.
+    let frame = 1280 * 720 * 3 / 2;
+    for (n, (a, b)) in alone.chunks(frame).zip(beside.chunks(frame)).enumerate() {
+        let half = |luma: &[u8]| -> Vec<u8> {
+            luma[..1280 * 720].chunks(1280).flat_map(|row| row[..632].to_vec()).collect()
+        };
+        let off: u64 = half(a).iter().zip(half(b)).map(|(x, y)| u64::from(x.abs_diff(y))).sum();
+        assert!(off < 3 * 632 * 720, "picture {n} differs by {} a sample", off / (632 * 720));
+    }
 }
 
 #[test]
