@@ -11,7 +11,7 @@ use crate::error::CopyError;
 use crate::file::{FileInput, FilePlan};
 
 /// Bytes of media between two [`CopyStep::Output`]s.
-const OUTPUT: usize = 1 << 20;
+const OUTPUT: usize = 256 << 10;
 
 /// What [`Copier::poll`] wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,10 @@ struct InputCopy {
     /// Number of the segment that is read, or is to be read next.
     segment: u32,
     asked: bool,
+    /// Of the segments so far.
     samples: Option<Samples>,
+    /// There are no more samples in the segment.
+    empty: bool,
 }
 
 #[derive(Debug)]
@@ -94,7 +97,7 @@ impl Copier {
         let tracks: Vec<TrackCopy> = tracks.collect();
         let inputs = inputs.into_iter().enumerate().map(|(index, plan)| {
             let firsts = tracks.iter().filter(|track| track.input == index).map(|track| track.first);
-            InputCopy { plan, segment: firsts.min().unwrap_or(0), asked: false, samples: None }
+            InputCopy { plan, segment: firsts.min().unwrap_or(0), asked: false, samples: None, empty: true }
         });
         Self {
             writer: MovieWriter::new(movie),
@@ -141,7 +144,11 @@ impl Copier {
         let state = self.inputs.get_mut(input).filter(|state| state.asked);
         let state = state.ok_or(CopyError::NotAsked { input })?;
         state.asked = false;
-        state.samples = Some(Samples::new(segment));
+        match &mut state.samples {
+            Some(samples) => samples.next_segment(segment),
+            None => state.samples = Some(Samples::new(segment)),
+        }
+        state.empty = false;
         let number = state.segment;
         let dropped =
             state.plan.drops.iter().find(|(segment, _)| *segment == number).map(|(_, count)| *count);
@@ -185,7 +192,7 @@ impl Copier {
     fn advance(&mut self, input: usize) -> Result<Option<CopyStep>, CopyError> {
         let state = &mut self.inputs[input];
         let segment = state.segment;
-        let Some(samples) = &mut state.samples else {
+        let Some(samples) = state.samples.as_mut().filter(|_| !state.empty) else {
             while state.plan.missing.contains(&state.segment) {
                 state.segment += 1;
             }
@@ -199,7 +206,7 @@ impl Copier {
             Some(Ok(sample)) => sample,
             Some(Err(source)) => return Err(CopyError::Segment { input, segment, source }),
             None => {
-                state.samples = None;
+                state.empty = true;
                 state.segment += 1;
                 return Ok(None);
             }

@@ -39,6 +39,11 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "TYPE", default_value_t = SegmentType::Mpegts)]
     pub(crate) segments: SegmentType,
 
+    /// Keep what an MP4 has to know of the segments' samples in a file beside the playlist: a later MP4 is made in one
+    /// pass over them. For segments of MPEG-TS.
+    #[arg(long)]
+    pub(crate) with_index: bool,
+
     /// When the recording began, in milliseconds since 1970, for names of HLS segments. By default what the input
     /// says, else 1970.
     #[arg(long, value_name = "MILLIS", value_parser = parse_millis)]

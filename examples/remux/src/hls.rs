@@ -28,16 +28,15 @@ pub(crate) fn write(movies: &Movies, args: &Args, report: &mut Report) -> Result
     let header = movies.header.clone().unwrap_or_else(PlaylistHeader::mixed);
     let options =
         SegmenterOptions::new(place.stem.clone(), header)?.with_target_duration(args.segment_duration());
-    let options = match args.segments {
-        SegmentType::Mpegts => options.without_index(),
-        SegmentType::Fmp4 => options,
-    };
+    let fragments = args.segments == SegmentType::Fmp4;
+    let options = if fragments || args.with_index { options } else { options.without_index() };
     let start = args.start_time.or(movies.start).unwrap_or(UnixMillis::EPOCH);
     let mut writer = Writer {
         segmenter: Segmenter::new(options),
         folder: staging.path(),
         stem: &place.stem,
-        packager: (args.segments == SegmentType::Fmp4).then(Packager::new),
+        packager: fragments.then(Packager::new),
+        indexes: Vec::new(),
         sections: 0,
         open: Vec::new(),
         made: None,
@@ -63,10 +62,16 @@ pub(crate) fn write(movies: &Movies, args: &Args, report: &mut Report) -> Result
     let stats = writer.segmenter.stats();
     let content =
         format!("{} segments, {}", stats.segments, report_content(stats.pictures, stats.audio_frames));
-    let (duration, bytes) = (writer.duration, writer.bytes);
+    if !writer.indexes.is_empty() {
+        let name = format!("{}.index", place.stem);
+        let name = name.parse().map_err(|source| Failure::Name { name, source })?;
+        let indexes = std::mem::take(&mut writer.indexes);
+        writer.put(name, &[&indexes])?;
+    }
     let mut files = std::mem::take(&mut writer.files);
     fs::write(staging.path().join(playlist.as_str()), writer.playlist.to_string())
         .map_err(Failure::io(staging.path()))?;
+    let (duration, bytes) = (writer.duration, writer.bytes);
     // The playlist last: what it names is there.
     files.push(playlist.clone());
     for name in &files {
@@ -103,6 +108,8 @@ struct Writer<'a> {
     stem: &'a ObjectName,
     /// Where segments are to be fragmented MP4.
     packager: Option<Packager>,
+    /// Those of all segments, where they are to be kept: some bytes a sample.
+    indexes: Vec<u8>,
     /// Initialization sections written.
     sections: u32,
     /// The open segment.
@@ -270,6 +277,9 @@ impl Writer<'_> {
         self.duration = self.duration.saturating_add(info.duration);
         self.independent &= info.starts_with_key_frame;
         if self.packager.is_none() {
+            if let Some(index) = &info.index {
+                self.indexes.extend_from_slice(&index.encode());
+            }
             let data = std::mem::take(&mut self.open);
             self.put(info.name.clone(), &[&data])?;
             self.open = data;

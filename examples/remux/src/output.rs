@@ -1,18 +1,35 @@
 //! Files that appear whole or not at all.
 
-use std::fs;
-use std::io::BufWriter;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IoSlice, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile, TempDir};
+use tempfile::{Builder, TempDir, TempPath};
 
 use crate::error::Failure;
 
-/// What is written at once.
-const BUFFER: usize = 1 << 20;
+/// Small writes are gathered up to this; larger ones go past it without a copy.
+const BUFFER: usize = 64 << 10;
 
-/// A file under a name that is not its own yet.
-pub(crate) type Unnamed = BufWriter<NamedTempFile>;
+/// A file under a name that is not its own yet. Gone with the value.
+pub(crate) struct Unnamed {
+    file: BufWriter<File>,
+    path: TempPath,
+}
+
+impl Write for Unnamed {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.file.write(data)
+    }
+
+    fn write_vectored(&mut self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.file.write_vectored(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
 
 /// The folder that `out` lies in.
 fn parent(out: &Path) -> &Path {
@@ -45,7 +62,8 @@ pub(crate) fn begin(out: &Path) -> Result<Unnamed, Failure> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let file = builder.tempfile_in(folder).map_err(Failure::io(out))?;
-    Ok(BufWriter::with_capacity(BUFFER, file))
+    let (file, path) = file.into_parts();
+    Ok(Unnamed { file: BufWriter::with_capacity(BUFFER, file), path })
 }
 
 /// Gives the files their names: `out` for a single one, else `_1`, `_2` and so on before the ending.
@@ -54,9 +72,10 @@ pub(crate) fn name(files: Vec<Unnamed>, out: &Path) -> Result<Vec<PathBuf>, Fail
     let mut paths = Vec::with_capacity(files.len());
     for (number, file) in (1..).zip(files) {
         let path = if single { out.to_owned() } else { numbered(out, number) };
+        let Unnamed { file, path: temporary } = file;
         let file = file.into_inner().map_err(|error| Failure::io(&path)(error.into_error()))?;
-        file.as_file().sync_all().map_err(Failure::io(&path))?;
-        file.persist(&path).map_err(|error| Failure::io(&path)(error.error))?;
+        file.sync_all().map_err(Failure::io(&path))?;
+        temporary.persist(&path).map_err(|error| Failure::io(&path)(error.error))?;
         paths.push(path);
     }
     Ok(paths)

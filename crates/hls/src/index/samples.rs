@@ -10,7 +10,7 @@ use recorder_types::{MediaKind, UnixMillis};
 use super::build::{IndexBuilder, NewPicture};
 use super::{IndexError, SegmentIndex};
 use full::Full;
-use light::Light;
+use light::{Light, Pool};
 
 /// The largest PES packet: well above what a segmenter takes, and below what a length of 32 bits can say.
 const MAX_UNIT: usize = 256 << 20;
@@ -39,13 +39,31 @@ pub struct SegmentSample {
 pub struct Samples {
     segment: Bytes,
     source: Option<Source>,
+    /// Between two segments.
+    pool: Pool,
 }
 
 impl Samples {
     /// Of a whole segment.
     #[must_use]
     pub fn new(segment: Bytes) -> Self {
-        Self { segment, source: Some(Source::new(None)) }
+        Self { segment, source: Some(Source::new(None, Pool::default())), pool: Pool::default() }
+    }
+
+    /// Begins with another segment, as [`Samples::new`] does, in the memory of the one before as far as nobody holds
+    /// its samples any more.
+    pub fn next_segment(&mut self, segment: Bytes) {
+        self.end();
+        self.segment = segment;
+        self.source = Some(Source::new(None, std::mem::take(&mut self.pool)));
+    }
+
+    /// Lets go of the segment.
+    fn end(&mut self) {
+        self.segment = Bytes::new();
+        if let Some(light) = self.source.take().and_then(|source| source.light) {
+            self.pool = light.into_pool();
+        }
     }
 }
 
@@ -64,11 +82,11 @@ impl Iterator for Samples {
                 }
             })),
             Ok(None) => {
-                self.source = None;
+                self.end();
                 None
             }
             Err(error) => {
-                self.source = None;
+                self.end();
                 Some(Err(error))
             }
         }
@@ -87,8 +105,8 @@ struct Source {
 }
 
 impl Source {
-    fn new(reference: Option<i64>) -> Self {
-        Self { reference, light: Some(Light::new(reference)), full: None, given: 0, sets: 0 }
+    fn new(reference: Option<i64>, pool: Pool) -> Self {
+        Self { reference, light: Some(Light::new(reference, pool)), full: None, given: 0, sets: 0 }
     }
 
     /// The next sample of `segment`, which is the same in each call. Parameter sets before it go to `set`.
@@ -134,7 +152,7 @@ pub(super) fn index(
     discontinuity: bool,
     reference: Option<i64>,
 ) -> Result<SegmentIndex, IndexError> {
-    let mut source = Source::new(reference);
+    let mut source = Source::new(reference, Pool::default());
     let mut builder = IndexBuilder::default();
     while let Some(unit) = source.next(segment, |set| builder.parameter_set(set))? {
         match unit {
@@ -175,9 +193,9 @@ mod tests {
     }
 
     fn assert_same(segment: &[u8], name: &str) -> bool {
-        let full = Source { light: None, ..Source::new(Some(12_345)) };
+        let full = Source { light: None, ..Source::new(Some(12_345), Pool::default()) };
         let want = run(segment, full);
-        let got = run(segment, Source::new(Some(12_345)));
+        let got = run(segment, Source::new(Some(12_345), Pool::default()));
         assert_eq!((&got.2, got.0.len()), (&want.2, want.0.len()), "{name}");
         assert!((&got.0, &got.1) == (&want.0, &want.1), "{name}: samples differ");
         got.3

@@ -16,9 +16,11 @@ use crate::ts::{PACKET_BYTES, TICKS_PER_SECOND, crc32};
 /// Bytes in front of a picture, so that start codes can become longer lengths without a copy.
 const ROOM: usize = 32;
 /// Memory is taken in pieces that stay in the cache of a core.
-const CHUNK: usize = 512 << 10;
+const CHUNK: usize = 256 << 10;
 /// A picture begins in a new piece if there is less room than this.
-const LEAST: usize = 128 << 10;
+const LEAST: usize = 64 << 10;
+/// Pieces that are kept to be used again.
+const KEPT: usize = 8;
 /// Longest PES packet, as for the demuxer.
 const MAX_PES: usize = super::MAX_UNIT;
 const WRAP: i64 = 1 << 33;
@@ -34,6 +36,7 @@ pub(super) struct Light {
     video: Stream,
     audio: Stream,
     packer: Packer,
+    pool: Pool,
     /// Last time on the unrolled axis.
     last: Option<i64>,
     last_dts: Option<i64>,
@@ -57,6 +60,49 @@ struct Stream {
     pes: Option<Pes>,
     /// Payload of the PES packet that is open, behind `ROOM` bytes.
     bytes: BytesMut,
+    /// `bytes` had to grow for a picture that is larger than a piece.
+    grown: bool,
+}
+
+impl Stream {
+    fn append(&mut self, data: &[u8]) {
+        let before = self.bytes.capacity();
+        self.bytes.extend_from_slice(data);
+        self.grown |= self.bytes.capacity() != before;
+    }
+
+    /// Begins a new piece if little is left of this one.
+    fn make_room(&mut self, pool: &mut Pool) {
+        if self.bytes.capacity() - self.bytes.len() < LEAST {
+            let used = std::mem::take(&mut self.bytes);
+            if !std::mem::take(&mut self.grown) {
+                pool.put_back(used);
+            }
+            self.bytes = pool.take();
+        }
+    }
+}
+
+/// Pieces of memory that samples were cut from. They are used again when all those are gone: memory fresh from the
+/// system costs about as much as what is written into it.
+#[derive(Debug, Default)]
+pub(super) struct Pool(VecDeque<BytesMut>);
+
+impl Pool {
+    /// A piece with nothing in it.
+    fn take(&mut self) -> BytesMut {
+        let free = self.0.iter_mut().position(|piece| piece.try_reclaim(CHUNK));
+        free.and_then(|free| self.0.remove(free)).unwrap_or_else(|| BytesMut::with_capacity(CHUNK))
+    }
+
+    /// Keeps a piece until its samples are gone; the oldest is let go when there are enough.
+    fn put_back(&mut self, mut used: BytesMut) {
+        used.clear();
+        if self.0.len() == KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(used);
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,8 +115,9 @@ struct Pes {
 }
 
 impl Light {
-    pub(super) fn new(reference: Option<i64>) -> Self {
+    pub(super) fn new(reference: Option<i64>, pool: Pool) -> Self {
         Self {
+            pool,
             at: 0,
             tables: None,
             video: Stream::default(),
@@ -80,6 +127,16 @@ impl Light {
             last_dts: None,
             frames: VecDeque::new(),
         }
+    }
+
+    /// The memory that it used, for another segment.
+    pub(super) fn into_pool(mut self) -> Pool {
+        for stream in [self.video, self.audio] {
+            if !stream.grown && stream.bytes.capacity() > 0 {
+                self.pool.put_back(stream.bytes);
+            }
+        }
+        self.pool
     }
 
     /// As [`Full::next`](super::full::Full::next).
@@ -193,14 +250,12 @@ impl Light {
                 return Err(NotPlain);
             }
             let stream = if is_video { &mut self.video } else { &mut self.audio };
-            if stream.bytes.capacity() - stream.bytes.len() < LEAST {
-                stream.bytes = BytesMut::with_capacity(CHUNK);
-            }
-            stream.bytes.extend_from_slice(&[0; ROOM]);
-            stream.bytes.extend_from_slice(body);
+            stream.make_room(&mut self.pool);
+            stream.append(&[0; ROOM]);
+            stream.append(body);
             stream.pes = Some(pes);
         } else if stream.pes.is_some() {
-            stream.bytes.extend_from_slice(payload);
+            stream.append(payload);
             if stream.bytes.len() > MAX_PES {
                 return Err(NotPlain);
             }
