@@ -54,10 +54,14 @@
 
 #[cfg(feature = "mix")]
 pub mod mix;
+#[cfg(feature = "api")]
+mod service;
 mod shell;
 mod subscribe;
 mod task;
 
+#[cfg(feature = "api")]
+pub use recorder_api as api;
 pub use recorder_callback as callback;
 pub use recorder_hls as hls;
 pub use recorder_naming as naming;
@@ -76,6 +80,10 @@ pub use recorder_mixer as mixer;
 #[cfg(feature = "mix")]
 pub use task::{MixOptions, MixOptionsError};
 
+#[cfg(feature = "api")]
+pub use service::{
+    InvalidTask, LifeError, RoomKey, Service, ServiceOptions, Stop, TaskLife, bucket_address, task_options,
+};
 pub use shell::{
     AskError, ClockMode, Outcome, Recorder, RecorderOptions, Recording, RecordingOptions, SendError,
     StartError, Status,

@@ -1,0 +1,11 @@
+//! The life of tasks by the calls of the recording API.
+
+mod life;
+mod options;
+mod room;
+mod tasks;
+
+pub use life::{LifeError, Stop, TaskLife};
+pub use options::{InvalidTask, bucket_address, task_options};
+pub use room::RoomKey;
+pub use tasks::{Service, ServiceOptions};

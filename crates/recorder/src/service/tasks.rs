@@ -1,0 +1,507 @@
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
+
+use recorder_api::wire::{
+    CreateCloudRecordingResponse, DeleteCloudRecordingResponse, DescribeCloudRecordingResponse,
+    ModifyCloudRecordingResponse, StorageFile, TaskStatus,
+};
+use recorder_api::{
+    CreateRecording, DeleteRecording, DescribeRecording, ErrorCode, MAX_RUNNING_TASKS, ModifyRecording,
+    ServiceError, Storage, StorageBucket,
+};
+use recorder_callback::{CallbackBody, LeaveCode, Payload, TrackType};
+use recorder_naming::{StreamType, encode_field};
+use recorder_storage::{Bucket, StorageError};
+use recorder_types::{RoomTime, SdkAppId, TaskId, UserId};
+use tokio::runtime::Handle;
+
+use super::life::{LifeError, Stop, TaskLife};
+use super::options::{InvalidTask, subscription, task_options};
+use super::room::{Room, RoomKey};
+use crate::shell::{Recorder, Recording, RecordingOptions, SendError, Status};
+use crate::task::{FileSetReport, RoomEvent, TaskState};
+
+/// How long a task may take to say how it is; after that the answer is how it was.
+const DESCRIBE_PATIENCE: Duration = Duration::from_millis(40);
+
+type OpenBucket = Arc<dyn Fn(&StorageBucket) -> Result<Bucket, StorageError> + Send + Sync>;
+type Adjust = Arc<dyn Fn(&CreateRecording, RecordingOptions) -> RecordingOptions + Send + Sync>;
+type OnCallback = Arc<dyn Fn(SdkAppId, &CallbackBody) + Send + Sync>;
+
+/// How a [`Service`] runs its tasks.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ServiceOptions {
+    /// Tasks that run at a time. Default 100.
+    pub max_running: usize,
+    open: OpenBucket,
+    adjust: Adjust,
+    on_callback: OnCallback,
+}
+
+impl ServiceOptions {
+    /// Opens the bucket of each request by `open`, which must not wait for the network: `Bucket::open` of
+    /// [`bucket_address`](super::bucket_address), or one bucket for all.
+    #[must_use]
+    pub fn new(
+        open: impl Fn(&StorageBucket) -> Result<Bucket, StorageError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            max_running: MAX_RUNNING_TASKS,
+            open: Arc::new(open),
+            adjust: Arc::new(|_, options| options),
+            on_callback: Arc::new(|_, _| ()),
+        }
+    }
+
+    /// Sets [`ServiceOptions::max_running`].
+    #[must_use]
+    pub fn with_max_running(mut self, max: usize) -> Self {
+        self.max_running = max;
+        self
+    }
+
+    /// Changes the options of each recording before it starts: uploader, key frame requests, delivery of callbacks.
+    /// A function for callbacks set there is not called; [`Self::with_on_callback`] has its place.
+    #[must_use]
+    pub fn with_adjust(
+        mut self,
+        adjust: impl Fn(&CreateRecording, RecordingOptions) -> RecordingOptions + Send + Sync + 'static,
+    ) -> Self {
+        self.adjust = Arc::new(adjust);
+        self
+    }
+
+    /// Calls `sink` with each event of each task, in order for a task, on the task's thread: it should not block.
+    #[must_use]
+    pub fn with_on_callback(
+        mut self,
+        sink: impl Fn(SdkAppId, &CallbackBody) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_callback = Arc::new(sink);
+        self
+    }
+}
+
+impl fmt::Debug for ServiceOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceOptions").field("max_running", &self.max_running).finish_non_exhaustive()
+    }
+}
+
+/// The four actions of the recording API, and the rooms that they record. Cheap to clone.
+///
+/// The embedder tells what happens in all rooms ([`Self::event`]); a task that starts in the middle of a call is told who
+/// is there already. Every action answers without waiting for storage or callbacks.
+///
+/// # Specification
+/// `trtc-api.md` section 2.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    recorder: Recorder,
+    options: ServiceOptions,
+    runtime: Handle,
+    started: Instant,
+    life: Mutex<TaskLife>,
+    slots: Mutex<HashMap<TaskId, Slot>>,
+    rooms: RwLock<HashMap<RoomKey, Arc<Mutex<Room>>>>,
+}
+
+struct Slot {
+    room: RoomKey,
+    phase: SlotPhase,
+}
+
+enum SlotPhase {
+    /// The recording is being started; `stop` is what happens to it then.
+    Starting {
+        stop: Option<LeaveCode>,
+    },
+    Started {
+        recording: Recording,
+        last: Option<Status>,
+    },
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}
+
+/// A lock that a panic left behind guards plain values, which are whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Service {
+    /// Records by `recorder`, on the tokio runtime of the caller. Events and calls can come from any thread.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with timers.
+    #[must_use]
+    pub fn new(recorder: Recorder, options: ServiceOptions) -> Self {
+        let life = Mutex::new(TaskLife::new(options.max_running));
+        Self(Arc::new(Inner {
+            recorder,
+            options,
+            runtime: Handle::current(),
+            started: Instant::now(),
+            life,
+            slots: Mutex::default(),
+            rooms: RwLock::default(),
+        }))
+    }
+
+    /// Time since the service began: the clock of [`TrackOrigin::At`](crate::TrackOrigin::At) in its events.
+    #[must_use]
+    pub fn now(&self) -> RoomTime {
+        RoomTime::from_nanos(i64::try_from(self.0.started.elapsed().as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    /// Tasks whose robot is in its room.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        lock(&self.0.life).running()
+    }
+
+    /// Something happens in a room. Never waits. [`RoomEvent::Stop`] is as [`Self::dismiss`]; lists
+    /// ([`RoomEvent::Subscribe`]) and layouts are a task's and are passed over.
+    pub fn event(&self, room: &RoomKey, event: &RoomEvent) {
+        match event {
+            RoomEvent::Stop { code } => self.dismiss(room, *code),
+            RoomEvent::Subscribe { .. } => {}
+            #[cfg(feature = "mix")]
+            RoomEvent::Layout { .. } => {}
+            RoomEvent::Enter { .. } => lock(&self.0.room(room)).event(event),
+            _ => {
+                let known = self.0.rooms.read().unwrap_or_else(PoisonError::into_inner).get(room).cloned();
+                if let Some(known) = known {
+                    lock(&known).event(event);
+                    if matches!(event, RoomEvent::Leave { .. }) {
+                        self.0.forget_empty(room);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The room is over: dismissed by the customer or the server, or the connection to it is lost
+    /// ([`LeaveCode::ROOM_TIMEOUT`]). Every task in it ends.
+    pub fn dismiss(&self, room: &RoomKey, code: LeaveCode) {
+        let stops = lock(&self.0.life).leave_room(room, None, code);
+        self.0.rooms.write().unwrap_or_else(PoisonError::into_inner).remove(room);
+        stops.iter().for_each(|stop| self.0.stop(stop));
+    }
+
+    /// A robot was removed from its room, by the customer or the server: its task ends.
+    pub fn remove_robot(&self, room: &RoomKey, robot: &UserId, code: LeaveCode) {
+        let stops = lock(&self.0.life).leave_room(room, Some(robot), code);
+        stops.iter().for_each(|stop| self.0.stop(stop));
+    }
+
+    /// `CreateCloudRecording`.
+    ///
+    /// # Errors
+    /// [`ServiceError`] with the code of the API.
+    pub async fn create(
+        &self,
+        request: &CreateRecording,
+    ) -> Result<CreateCloudRecordingResponse, ServiceError> {
+        let id = new_task_id(request.app).map_err(|error| internal(&error))?;
+        let task = task_options(request, id.clone())?;
+        let Storage::Bucket(bucket) = &request.storage else { return Err(InvalidTask::Vod.into()) };
+        let bucket = (self.0.options.open)(bucket)
+            .map_err(|error| ServiceError::new(ErrorCode::FailedOperation, format!("the bucket: {error}")))?;
+        let room = RoomKey { app: request.app, room: request.room.clone() };
+        let options = (self.0.options.adjust)(request, RecordingOptions::new(task, bucket));
+        let options = options.with_on_callback(self.0.callback_sink(id.clone(), room.clone()));
+
+        let place = (room.clone(), request.robot.clone());
+        let (now, expires) = (self.0.started.elapsed(), request.resource_expires_after);
+        let displaced = lock(&self.0.life).create(now, id.clone(), place, expires)?;
+        lock(&self.0.slots)
+            .insert(id.clone(), Slot { room: room.clone(), phase: SlotPhase::Starting { stop: None } });
+        if let Some(stop) = displaced {
+            self.0.stop(&stop);
+        }
+        // The spool's directory is made and synced: not on a thread of the runtime.
+        let recorder = self.0.recorder.clone();
+        let zero = self.now();
+        let started = self.0.runtime.spawn_blocking(move || recorder.start(options)).await;
+        let recording = match started {
+            Ok(Ok(recording)) => recording,
+            Ok(Err(error)) => {
+                self.0.ended(&id, &room);
+                return Err(internal(&error));
+            }
+            Err(error) => {
+                self.0.ended(&id, &room);
+                return Err(internal(&error));
+            }
+        };
+        self.0.begin(&id, &room, recording, zero);
+        Ok(CreateCloudRecordingResponse { task_id: id.as_str().to_owned() })
+    }
+
+    /// `DescribeCloudRecording`.
+    ///
+    /// # Errors
+    /// [`ServiceError`] with the code of the API.
+    pub async fn describe(
+        &self,
+        request: &DescribeRecording,
+    ) -> Result<DescribeCloudRecordingResponse, ServiceError> {
+        let id = lock(&self.0.life).find(self.0.started.elapsed(), request.app, &request.task)?;
+        let recording = self.0.recording(&id).ok_or(LifeError::NotFound)?;
+        let status = match tokio::time::timeout(DESCRIBE_PATIENCE, recording.describe()).await {
+            Ok(Some(status)) => Some(status),
+            Ok(None) | Err(_) => None,
+        };
+        let status = self.0.remember(&id, status);
+        let state = match (&status, lock(&self.0.life).is_running(&id)) {
+            (_, false) => TaskStatus::Exited,
+            (None, true) => TaskStatus::Idle,
+            (Some(status), true) => match status.state {
+                TaskState::Idle => TaskStatus::Idle,
+                TaskState::InProgress => TaskStatus::InProgress,
+                TaskState::Exited => TaskStatus::Exited,
+            },
+        };
+        let files = status.iter().flat_map(|status| &status.files).filter_map(storage_file).collect();
+        Ok(DescribeCloudRecordingResponse {
+            task_id: id.as_str().to_owned(),
+            status: state,
+            storage_file_list: Some(files),
+            recorder_key: None,
+        })
+    }
+
+    /// `ModifyCloudRecording`: the subscription lists. A layout of a single-stream task is passed over.
+    ///
+    /// # Errors
+    /// [`ServiceError`] with the code of the API; a task that is leaving gives `FailedOperation`.
+    pub fn modify(&self, request: &ModifyRecording) -> Result<ModifyCloudRecordingResponse, ServiceError> {
+        let id = {
+            let life = lock(&self.0.life);
+            let id = life.find(self.0.started.elapsed(), request.app, &request.task)?;
+            if !life.is_running(&id) {
+                return Err(ServiceError::new(ErrorCode::FailedOperation, "the task is leaving"));
+            }
+            id
+        };
+        let subscription = subscription(&request.audio_users, &request.video_users)?;
+        let recording = self.0.recording(&id).ok_or(LifeError::NotFound)?;
+        self.0.send(&recording, RoomEvent::Subscribe { subscription });
+        Ok(ModifyCloudRecordingResponse { task_id: id.as_str().to_owned() })
+    }
+
+    /// `DeleteCloudRecording`. Uploads go on; event 305 or 310 tells their end. Twice is once.
+    ///
+    /// # Errors
+    /// [`ServiceError`] with the code of the API.
+    pub fn delete(&self, request: &DeleteRecording) -> Result<DeleteCloudRecordingResponse, ServiceError> {
+        let (id, stop) = lock(&self.0.life).delete(self.0.started.elapsed(), request.app, &request.task)?;
+        if let Some(stop) = stop {
+            self.0.stop(&stop);
+        }
+        Ok(DeleteCloudRecordingResponse { task_id: id.as_str().to_owned() })
+    }
+
+    /// Ends every task ([`LeaveCode::REMOVED_BY_SERVER`]) and waits until each has delivered its files or kept them in
+    /// the spool. Calls that come meanwhile are answered as ever: stop taking them first.
+    pub async fn shut_down(&self) {
+        let slots: Vec<(TaskId, Option<Recording>)> = lock(&self.0.slots)
+            .iter()
+            .map(|(id, slot)| (id.clone(), slot.phase.recording().cloned()))
+            .collect();
+        for (task, _) in &slots {
+            lock(&self.0.life).left(task);
+            self.0.stop(&Stop { task: task.clone(), code: LeaveCode::REMOVED_BY_SERVER });
+        }
+        for recording in slots.into_iter().filter_map(|(_, recording)| recording) {
+            // A thread that died has left its files in the spool.
+            let _ = recording.ended().await;
+        }
+    }
+}
+
+impl SlotPhase {
+    const fn recording(&self) -> Option<&Recording> {
+        match self {
+            Self::Starting { .. } => None,
+            Self::Started { recording, .. } => Some(recording),
+        }
+    }
+}
+
+impl Inner {
+    fn room(&self, key: &RoomKey) -> Arc<Mutex<Room>> {
+        Arc::clone(self.rooms.write().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default())
+    }
+
+    fn forget_empty(&self, key: &RoomKey) {
+        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(entry) = rooms.entry(key.clone()) {
+            // Nobody else can take hold of it while the map is locked.
+            let unused = Arc::strong_count(entry.get()) == 1 && lock(entry.get()).is_empty();
+            if unused {
+                entry.remove();
+            }
+        }
+    }
+
+    /// The recording runs: it joins its room, or ends at once if that was decided meanwhile.
+    fn begin(self: &Arc<Self>, id: &TaskId, room: &RoomKey, recording: Recording, zero: RoomTime) {
+        let stop = {
+            let mut slots = lock(&self.slots);
+            match slots.get_mut(id) {
+                Some(slot) => {
+                    let started = SlotPhase::Started { recording: recording.clone(), last: None };
+                    match std::mem::replace(&mut slot.phase, started) {
+                        SlotPhase::Starting { stop } => stop,
+                        SlotPhase::Started { .. } => None,
+                    }
+                }
+                None => Some(LeaveCode::REMOVED_BY_SERVER),
+            }
+        };
+        match stop {
+            Some(code) => self.send(&recording, RoomEvent::Stop { code }),
+            None => lock(&self.room(room)).join(id.clone(), recording.clone(), zero),
+        }
+        if !lock(&self.life).is_running(id) {
+            self.leave(id, room); // it left between the two
+        }
+        let (inner, id, room) = (Arc::downgrade(self), id.clone(), room.clone());
+        self.runtime.spawn(async move {
+            // However it ended, there is nothing more to ask it.
+            let _ = recording.ended().await;
+            if let Some(inner) = Weak::upgrade(&inner) {
+                inner.ended(&id, &room);
+            }
+        });
+    }
+
+    /// Ends a recording that the life of tasks has let go.
+    fn stop(&self, stop: &Stop) {
+        let (room, recording) = {
+            let mut slots = lock(&self.slots);
+            let Some(slot) = slots.get_mut(&stop.task) else { return };
+            match &mut slot.phase {
+                SlotPhase::Starting { stop: code } => {
+                    code.get_or_insert(stop.code);
+                    return;
+                }
+                SlotPhase::Started { recording, .. } => (slot.room.clone(), recording.clone()),
+            }
+        };
+        self.leave(&stop.task, &room);
+        self.send(&recording, RoomEvent::Stop { code: stop.code });
+    }
+
+    /// Hands over what the task must not miss. If its queue is full, somebody waits for it, but not the caller.
+    fn send(&self, recording: &Recording, event: RoomEvent) {
+        match recording.event(event.clone()) {
+            Ok(()) | Err(SendError::Ended) => {}
+            Err(_) => {
+                let recording = recording.clone();
+                // The task can refuse it only if it is over.
+                self.runtime.spawn(async move { drop(recording.ask(event).await) });
+            }
+        }
+    }
+
+    fn leave(&self, id: &TaskId, room: &RoomKey) {
+        let known = self.rooms.read().unwrap_or_else(PoisonError::into_inner).get(room).cloned();
+        if let Some(known) = known {
+            lock(&known).leave(id);
+            drop(known);
+            self.forget_empty(room);
+        }
+    }
+
+    fn ended(&self, id: &TaskId, room: &RoomKey) {
+        lock(&self.life).ended(id);
+        lock(&self.slots).remove(id);
+        self.leave(id, room);
+    }
+
+    fn recording(&self, id: &TaskId) -> Option<Recording> {
+        lock(&self.slots).get(id).and_then(|slot| slot.phase.recording().cloned())
+    }
+
+    /// The newest status that is known: `status`, or else the last one.
+    fn remember(&self, id: &TaskId, status: Option<Status>) -> Option<Status> {
+        match lock(&self.slots).get_mut(id).map(|slot| &mut slot.phase) {
+            Some(SlotPhase::Started { last, .. }) => {
+                if status.is_some() {
+                    *last = status;
+                }
+                last.clone()
+            }
+            Some(SlotPhase::Starting { .. }) | None => status,
+        }
+    }
+
+    /// Tells the embedder, and hears that a task has left its room by itself.
+    fn callback_sink(
+        self: &Arc<Self>,
+        id: TaskId,
+        room: RoomKey,
+    ) -> impl Fn(&CallbackBody) + Send + Sync + 'static {
+        let inner = Arc::downgrade(self);
+        let on_callback = Arc::clone(&self.options.on_callback);
+        move |body| {
+            if matches!(body.event().payload(), Payload::RecorderStop(_))
+                && let Some(inner) = Weak::upgrade(&inner)
+            {
+                lock(&inner.life).left(&id);
+                inner.leave(&id, &room);
+            }
+            on_callback(room.app, body);
+        }
+    }
+}
+
+fn storage_file(set: &FileSetReport) -> Option<StorageFile> {
+    Some(StorageFile {
+        user_id: Some(set.user.as_ref().map_or_else(String::new, |user| user.as_str().to_owned())),
+        file_name: set.playlist.as_str().to_owned(),
+        track_type: Some(match set.stream_type {
+            StreamType::Audio => TrackType::Audio,
+            StreamType::Video => TrackType::Video,
+            StreamType::AudioVideo => TrackType::AudioVideo,
+        }),
+        begin_time_stamp: set.begin?.get(),
+    })
+}
+
+/// An id in the service's shape: some 60 characters of the alphabet of file names. Not to be guessed in practice: its 128
+/// bits come from the keys that the standard library seeds its hash maps with.
+fn new_task_id(app: SdkAppId) -> Result<TaskId, recorder_types::InvalidTaskId> {
+    let bits = || RandomState::new().build_hasher().finish();
+    encode_field(format!("{app}_{:016x}{:016x}", bits(), bits()).as_bytes()).parse()
+}
+
+fn internal(error: &(dyn std::error::Error + 'static)) -> ServiceError {
+    tracing::error!(error, "a task could not start");
+    ServiceError::new(ErrorCode::InternalErrorCrInternalError, "the task could not start")
+}
+
+impl From<LifeError> for ServiceError {
+    fn from(error: LifeError) -> Self {
+        let code = match error {
+            LifeError::TaskExists => ErrorCode::InternalErrorCrInternalError,
+            LifeError::NotFound => ErrorCode::ResourceNotFound,
+            LifeError::TooManyTasks { .. } => ErrorCode::FailedOperationRestrictedConcurrency,
+        };
+        Self::new(code, error.to_string())
+    }
+}

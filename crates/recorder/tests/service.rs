@@ -1,0 +1,294 @@
+//! Tasks by the calls of the recording API, from creation to the end, in rooms that live.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use recorder::api::wire::{DescribeCloudRecordingResponse, TaskStatus};
+use recorder::api::{Action, CreateRecording, Request, Secret, Vendor};
+use recorder::callback::{LeaveCode, Payload};
+use recorder::storage::Bucket;
+use recorder::types::{MediaId, MediaKind, RoomId, Sample, SdkAppId, Timescale, Timestamp};
+use recorder::{RoomEvent, RoomKey, Service, ServiceOptions, TrackOrigin, bucket_address};
+use support::id;
+use support::media::{microphone, silence};
+use support::shell::{PATIENCE, objects, recorder};
+
+const APP: u32 = 1_400_000_001;
+
+fn request(action: Action, body: &str) -> Request {
+    Request::from_json(action, body.as_bytes()).unwrap()
+}
+
+fn create(room: u32, robot: &str, more: &str) -> CreateRecording {
+    let body = format!(
+        r#"{{"SdkAppId": {APP}, "RoomId": "{room}", "UserId": "{robot}", "UserSig": "x",
+        "RecordParams": {{"RecordMode": 1, "MaxIdleTime": 5{more}}}, "StorageParams": {{"CloudStorage": {{"Vendor": 1,
+        "Region": "r", "Bucket": "b", "AccessKey": "a", "SecretKey": "s", "FileNamePrefix": ["p1"]}}}}}}"#
+    );
+    let Request::Create(request) = request(Action::CreateCloudRecording, &body) else { panic!() };
+    *request
+}
+
+fn room(room: u32) -> RoomKey {
+    RoomKey { app: SdkAppId::new(APP), room: RoomId::integer(room) }
+}
+
+/// A service into memory, and what it told: task and payload, in order.
+struct Told {
+    service: Service,
+    bucket: Bucket,
+    events: Arc<Mutex<Vec<(String, Payload)>>>,
+    _root: tempfile::TempDir,
+}
+
+impl Told {
+    fn new(max_running: usize) -> Self {
+        let (root, bucket) = (tempfile::tempdir().unwrap(), Bucket::memory());
+        let (events, opened) = (Arc::<Mutex<Vec<_>>>::default(), bucket.clone());
+        let heard = Arc::clone(&events);
+        let options = ServiceOptions::new(move |_| Ok(opened.clone()))
+            .with_max_running(max_running)
+            .with_on_callback(move |app, body| {
+                assert_eq!(app.get(), APP);
+                let event = body.event();
+                heard.lock().unwrap().push((event.task().as_str().to_owned(), event.payload().clone()));
+            });
+        Self { service: Service::new(recorder(root.path()), options), bucket, events, _root: root }
+    }
+
+    async fn start(&self, request: &CreateRecording) -> String {
+        self.service.create(request).await.unwrap().task_id
+    }
+
+    async fn describe(&self, task: &str) -> Result<DescribeCloudRecordingResponse, String> {
+        let body = format!(r#"{{"SdkAppId": {APP}, "TaskId": "{task}"}}"#);
+        let Request::Describe(request) = request(Action::DescribeCloudRecording, &body) else { panic!() };
+        self.service.describe(&request).await.map_err(|error| error.code().to_owned())
+    }
+
+    fn delete(&self, app: u32, task: &str) -> Result<String, String> {
+        let body = format!(r#"{{"SdkAppId": {app}, "TaskId": "{task}"}}"#);
+        let Request::Delete(request) = request(Action::DeleteCloudRecording, &body) else { panic!() };
+        self.service.delete(&request).map(|answer| answer.task_id).map_err(|error| error.code().to_owned())
+    }
+
+    fn modify(&self, task: &str, more: &str) -> Result<(), String> {
+        let body = format!(r#"{{"SdkAppId": {APP}, "TaskId": "{task}"{more}}}"#);
+        let Request::Modify(request) = request(Action::ModifyCloudRecording, &body) else { panic!() };
+        self.service.modify(&request).map(drop).map_err(|error| error.code().to_owned())
+    }
+
+    /// Numbers of a task's events, with the code of 302 and the status of 301.
+    fn story(&self, task: &str) -> String {
+        let events = self.events.lock().unwrap();
+        let own = events.iter().filter(|(other, _)| other == task);
+        own.map(|(_, payload)| match payload {
+            Payload::RecorderStart(status) => format!("301:{}", status.number()),
+            Payload::RecorderStop(code) => format!("302:{}", code.number()),
+            Payload::UploadStop(status) => format!("305:{}", status.number()),
+            other => other.event_type().number().to_string(),
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+    }
+
+    async fn until(&self, what: &str, wanted: impl AsyncFn() -> bool) {
+        let begun = Instant::now();
+        while !wanted().await {
+            assert!(begun.elapsed() < PATIENCE, "{what} does not come: {:?}", self.events.lock().unwrap());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn until_over(&self, task: &str) {
+        self.until("the end", async || self.describe(task).await == Err("ResourceNotFound".into())).await;
+    }
+
+    fn enter(&self, at: u32, user: &str) {
+        self.service.event(&room(at), &RoomEvent::Enter { user: id(user) });
+        let publish = RoomEvent::Publish {
+            user: id(user),
+            media: MediaId::Main,
+            config: microphone().config(),
+            origin: TrackOrigin::FirstArrival,
+        };
+        self.service.event(&room(at), &publish);
+    }
+
+    fn speak(&self, at: u32, user: &str, frames: std::ops::Range<i64>) {
+        for frame in frames {
+            let sample = Sample::new(Timestamp::new(frame * 1024, Timescale::HZ_48000), silence());
+            let (media, kind) = (MediaId::Main, MediaKind::Audio);
+            self.service.event(&room(at), &RoomEvent::Sample { user: id(user), media, kind, sample });
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_from_creation_to_the_end() {
+    let told = Told::new(100);
+    told.enter(1, "early");
+    let task = told.start(&create(1, "robot", "")).await;
+    assert!((50..=90).contains(&task.len()), "{task}");
+    let idle = told.describe(&task).await.unwrap();
+    assert_eq!((idle.status, idle.storage_file_list), (TaskStatus::Idle, Some(vec![])));
+
+    // Who was there before the task is recorded as well as who comes later.
+    told.enter(1, "late");
+    told.speak(1, "early", 0..600); // over 12 s: a segment is closed and its playlist is there
+    told.speak(1, "late", 0..600);
+    told.until("two files", async || {
+        told.describe(&task).await.unwrap().storage_file_list.unwrap().len() == 2
+    })
+    .await;
+    let described = told.describe(&task).await.unwrap();
+    assert_eq!(described.status, TaskStatus::InProgress);
+    let files = described.storage_file_list.unwrap();
+    assert_eq!(files[0].user_id.as_deref(), Some("early"));
+    assert!(files.iter().all(|file| file.file_name.ends_with("_main_audio.m3u8")), "{files:?}");
+
+    let only_late = r#", "SubscribeStreamUserIds": {"SubscribeAudioUserIds": ["late"]}"#;
+    assert_eq!(told.modify(&task, only_late), Ok(()));
+    assert_eq!(told.delete(APP + 1, &task), Err("ResourceNotFound".into()));
+    assert_eq!(told.delete(APP, "../../etc"), Err("ResourceNotFound".into()));
+    assert_eq!(told.delete(APP, &task), Ok(task.clone()));
+    assert_eq!(told.delete(APP, &task), Ok(task.clone()));
+    assert_eq!(told.service.running(), 0);
+    told.until_over(&task).await;
+    assert_eq!(told.delete(APP, &task), Ok(task.clone()), "twice is once, also after the end");
+    assert_eq!(told.modify(&task, ""), Err("ResourceNotFound".into()));
+
+    let story = told.story(&task);
+    assert!(
+        story.starts_with("301:0 303 ") && story.contains(" 302:0") && story.ends_with("305:0"),
+        "{story}"
+    );
+    let objects = objects(&told.bucket).await;
+    assert_eq!(objects.len(), 6, "{:?}", objects.keys());
+    assert!(objects.keys().all(|key| key.starts_with(&format!("p1/{task}/"))), "{:?}", objects.keys());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_way_to_leave_has_its_code() {
+    let told = Told::new(100);
+    let displaced = told.start(&create(1, "robot", "")).await;
+    let displacing = told.start(&create(1, "robot", "")).await;
+    let other = told.start(&create(1, "robot2", "")).await;
+    assert_eq!(told.service.running(), 2);
+    told.service.remove_robot(&room(1), &id("robot2"), LeaveCode::REMOVED_BY_CUSTOMER);
+    told.service.dismiss(&room(1), LeaveCode::DISMISSED_BY_CUSTOMER);
+    let mut expected = vec![(displaced, 101), (displacing, 2), (other, 1)];
+    for (at, code) in [
+        (2, LeaveCode::REMOVED_BY_SERVER),
+        (3, LeaveCode::DISMISSED_BY_SERVER),
+        (4, LeaveCode::ROOM_TIMEOUT),
+        (5, LeaveCode::API_STOP),
+        (6, LeaveCode::IDLE), // nobody enters
+    ] {
+        let task = told.start(&create(at, "robot", "")).await;
+        match code {
+            LeaveCode::REMOVED_BY_SERVER => told.service.remove_robot(&room(at), &id("robot"), code),
+            LeaveCode::API_STOP => drop(told.delete(APP, &task).unwrap()),
+            LeaveCode::IDLE => {}
+            _ => told.service.event(&room(at), &RoomEvent::Stop { code }),
+        }
+        expected.push((task, code.number()));
+    }
+    for (task, code) in expected {
+        told.until_over(&task).await;
+        assert_eq!(told.story(&task), format!("301:0 303 302:{code} 305:0"));
+    }
+    assert_eq!(told.service.running(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_done_has_its_code_and_leaves_nothing_behind() {
+    let told = Told::new(2);
+    let first = told.start(&create(1, "a", "")).await;
+    told.start(&create(1, "b", "")).await;
+    let code = |result: Result<_, recorder::api::ServiceError>| result.unwrap_err().code().to_owned();
+    assert_eq!(code(told.service.create(&create(1, "c", "")).await), "FailedOperation.RestrictedConcurrency");
+    told.delete(APP, &first).unwrap();
+    told.start(&create(1, "c", "")).await;
+
+    let mut mixed = create(2, "a", "");
+    let body = r#"{"SdkAppId": 1, "RoomId": "1", "UserId": "a", "UserSig": "x", "RecordParams": {"RecordMode": 2},
+        "StorageParams": {"CloudVod": {}}}"#;
+    let Request::Create(other) = request(Action::CreateCloudRecording, body) else { panic!() };
+    mixed.mode = other.mode.clone();
+    assert_eq!(code(told.service.create(&mixed).await), "UnsupportedOperation");
+    let mut vod = create(2, "a", "");
+    vod.storage = other.storage.clone();
+    assert_eq!(code(told.service.create(&vod).await), "UnsupportedOperation");
+
+    // The spool cannot be made: its directory is a file.
+    let root = tempfile::NamedTempFile::new().unwrap();
+    let started = Arc::<Mutex<Vec<u32>>>::default();
+    let heard = Arc::clone(&started);
+    let options = ServiceOptions::new(|_| Ok(Bucket::memory())).with_on_callback(move |_, body| {
+        if let Payload::RecorderStart(status) = body.event().payload() {
+            heard.lock().unwrap().push(status.number());
+        }
+    });
+    let broken = Service::new(recorder(root.path()), options);
+    for _ in 0..2 {
+        let failed = broken.create(&create(1, "robot", "")).await;
+        assert_eq!(code(failed), "InternalError.CRInternalError");
+        assert_eq!(broken.running(), 0);
+    }
+    assert_eq!(*started.lock().unwrap(), [1, 1]);
+    let closed = ServiceOptions::new(|_| Bucket::open("nowhere://x", Default::default()));
+    let closed = Service::new(recorder(root.path()), closed);
+    assert_eq!(code(closed.create(&create(1, "robot", "")).await), "FailedOperation");
+}
+
+/// A hundred tasks run, and calls are answered at once: 50 ms at the 99th percentile on an idle machine. Here other
+/// tests run beside it, so that only what waits for something is found: the service allows 6 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_answered_while_a_hundred_tasks_run_and_all_end_with_the_service() {
+    let told = Told::new(100);
+    let mut times = Vec::new();
+    let mut tasks = Vec::new();
+    for number in 0..100 {
+        let begun = Instant::now();
+        tasks.push(told.start(&create(number, "robot", "")).await);
+        times.push(begun.elapsed());
+        told.enter(number, "alice");
+        told.speak(number, "alice", 0..50);
+    }
+    for task in &tasks {
+        let begun = Instant::now();
+        told.describe(task).await.unwrap();
+        told.modify(task, "").unwrap();
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    println!("p50 {:?}, p99 {:?}, longest {:?}", times[100], times[197], times[199]);
+    assert!(times[197] < Duration::from_secs(6));
+    told.service.shut_down().await;
+    assert_eq!(told.service.running(), 0);
+    for task in &tasks {
+        let story = told.story(task);
+        assert!(story.contains(" 302:3") && story.contains("305:0"), "{story}");
+    }
+    assert_eq!(objects(&told.bucket).await.len(), 200);
+}
+
+#[test]
+fn addresses_of_buckets_hold_what_the_request_says() {
+    let recorder::api::Storage::Bucket(mut bucket) = create(1, "r", "").storage else { panic!() };
+    bucket.secret_key = Secret::new("s+/=&");
+    assert_eq!(
+        bucket_address(&bucket).expose(),
+        "s3://b?region=r&access_key_id=a&secret_access_key=s%2B%2F%3D%26"
+    );
+    bucket.vendor = Vendor::Cos;
+    bucket.region = "ap-shanghai".into();
+    let cos = bucket_address(&bucket);
+    assert!(cos.expose().contains("&endpoint=https%3A%2F%2Fb.cos.ap-shanghai.myqcloud.com&virtual_hosted"));
+    bucket.endpoint = Some("h:9000".into());
+    assert!(bucket_address(&bucket).expose().contains("&endpoint=https%3A%2F%2Fh%3A9000&access"));
+}
