@@ -193,7 +193,7 @@ fn every_range_ends_where_it_is_documented() {
         ("StorageParams.CloudStorage.Vendor", 0, 1),
         ("MixTranscodeParams.VideoParams.Fps", 1, 60),
         ("MixTranscodeParams.VideoParams.BitRate", 64_000, 8_192_000),
-        ("MixTranscodeParams.VideoParams.Gop", 1, 300),
+        ("MixTranscodeParams.VideoParams.Gop", 1, 3600),
         ("MixTranscodeParams.AudioParams.SampleRate", 1, 3),
         ("MixTranscodeParams.AudioParams.Channel", 1, 2),
         ("MixTranscodeParams.AudioParams.BitRate", 32_000, 128_000),

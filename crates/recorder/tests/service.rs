@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use recorder::api::wire::{DescribeCloudRecordingResponse, TaskStatus};
-use recorder::api::{Action, CreateRecording, Request, Secret, Vendor};
+use recorder::api::{Action, CreateRecording, RecordMode, Request, Secret, Vendor};
 use recorder::callback::{LeaveCode, Payload};
 use recorder::storage::Bucket;
 use recorder::types::{MediaId, MediaKind, RoomId, Sample, SdkAppId, Timescale, Timestamp};
@@ -219,8 +219,10 @@ async fn what_cannot_be_done_has_its_code_and_leaves_nothing_behind() {
         "StorageParams": {"CloudVod": {}}}"#;
     let Request::Create(other) = request(Action::CreateCloudRecording, body) else { panic!() };
     mixed.mode = other.mode.clone();
+    #[cfg(not(feature = "mix"))]
     assert_eq!(code(told.service.create(&mixed).await), "UnsupportedOperation");
-    let mut vod = create(2, "a", "");
+    mixed.mode = RecordMode::SingleStream;
+    let mut vod = mixed;
     vod.storage = other.storage.clone();
     assert_eq!(code(told.service.create(&vod).await), "UnsupportedOperation");
 
@@ -275,6 +277,40 @@ async fn calls_are_answered_while_a_hundred_tasks_run_and_all_end_with_the_servi
         assert!(story.contains(" 302:3") && story.contains("305:0"), "{story}");
     }
     assert_eq!(objects(&told.bucket).await.len(), 200);
+}
+
+#[cfg(feature = "mix")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mixed_task_is_recorded_and_its_layout_changed() {
+    let told = Told::new(100);
+    told.enter(1, "alice");
+    let body = format!(
+        r##"{{"SdkAppId": {APP}, "RoomId": "1", "UserId": "robot", "UserSig": "x", "RecordParams": {{"RecordMode": 2}},
+        "MixTranscodeParams": {{"VideoParams": {{"Width": 64, "Height": 64, "Fps": 5, "BitRate": 64000, "Gop": 2}}}},
+        "MixLayoutParams": {{"MixLayoutMode": 3, "BackGroundColor": "#102030", "WaterMarkList": [
+            {{"WaterMarkType": 2, "WaterMarkTimestamp": {{"Pos": 6}}}},
+            {{"WaterMarkType": 1, "WaterMarkChar": {{"Top": 0, "Left": 0, "Width": 32, "Height": 16, "Chars": "x"}}}}]}},
+        "StorageParams": {{"CloudStorage":
+            {{"Vendor": 1, "Region": "r", "Bucket": "b", "AccessKey": "a", "SecretKey": "s"}}}}}}"##
+    );
+    let Request::Create(create) = request(Action::CreateCloudRecording, &body) else { panic!() };
+    let task = told.start(&create).await;
+    told.speak(1, "alice", 0..600);
+    let outside = r#", "MixLayoutParams": {"MixLayoutMode": 4, "MixLayoutList":
+        [{"Top": 0, "Left": 32, "Width": 34, "Height": 64}]}"#;
+    assert_eq!(told.modify(&task, outside), Err("InvalidParameter.OutOfRange".into()));
+    let inside = outside.replace("34", "32");
+    assert_eq!(told.modify(&task, &inside), Ok(()));
+    told.delete(APP, &task).unwrap();
+    told.until_over(&task).await;
+    let story = told.story(&task);
+    assert!(
+        story.starts_with("301:0 303 ") && story.contains(" 302:0") && story.ends_with("305:0"),
+        "{story}"
+    );
+    let objects = objects(&told.bucket).await;
+    assert!(objects.keys().any(|key| key.ends_with(".m3u8")), "{:?}", objects.keys());
+    assert!(objects.keys().all(|key| !key.contains("UserId_s")), "{:?}", objects.keys());
 }
 
 #[test]

@@ -18,8 +18,8 @@ const MAX_SIDE: i64 = 1920;
 const MAX_AREA: i64 = 1920 * 1080;
 /// Smallest side of a canvas. Ours: what OpenH264 encodes.
 const MIN_SIDE: i64 = 16;
-/// Longest time between key frames, in seconds. Ours: a segment cannot be cut between two.
-const MAX_GOP: i64 = 300;
+/// Longest time between key frames, in seconds. Ours.
+const MAX_GOP: i64 = 3600;
 /// Largest number of a watermark's place and size.
 const MAX_WATERMARK: i64 = 2560;
 /// Largest font, in pixels. Ours, as in `recorder-compositor`.
@@ -37,7 +37,7 @@ pub struct MixSettings {
     pub fps: u16,
     /// Bits a second, 64 000 to 8 192 000, by default 550 000.
     pub video_bit_rate: u32,
-    /// Seconds between key frames, 1 to 300, by default 10.
+    /// Seconds between key frames, 1 to 3600, by default 10.
     pub gop_seconds: u16,
     /// By default 48 kHz.
     pub sample_rate: SampleRate,

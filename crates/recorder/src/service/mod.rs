@@ -1,6 +1,8 @@
 //! The life of tasks by the calls of the recording API.
 
 mod life;
+#[cfg(feature = "mix")]
+mod mix;
 mod options;
 mod room;
 mod tasks;

@@ -11,7 +11,7 @@ use crate::{MaxFileDuration, MaxIdleTime, StreamSelection, TaskOptions};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidTask {
-    /// `RecordMode` 2.
+    /// `RecordMode` 2, which needs the feature `mix`.
     #[error("mixed recording (RecordMode 2) is not done by this service")]
     Mixed,
     /// `CloudVod`.
@@ -20,6 +20,9 @@ pub enum InvalidTask {
     /// A time outside the range of tasks.
     #[error("MaxIdleTime or MaxMediaFileDuration is outside its range")]
     Time,
+    /// A watermark's clock that no place on earth has.
+    #[error("a watermark's Pos or TimeZone is outside its range")]
+    Watermark,
     /// Subscription lists that cannot be.
     #[error("SubscribeStreamUserIds: {0}")]
     Lists(SubscriptionError),
@@ -29,7 +32,9 @@ impl From<InvalidTask> for ServiceError {
     fn from(error: InvalidTask) -> Self {
         let code = match error {
             InvalidTask::Mixed | InvalidTask::Vod => ErrorCode::UnsupportedOperation,
-            InvalidTask::Time | InvalidTask::Lists(_) => ErrorCode::InvalidParameterOutOfRange,
+            InvalidTask::Time | InvalidTask::Watermark | InvalidTask::Lists(_) => {
+                ErrorCode::InvalidParameterOutOfRange
+            }
         };
         Self::new(code, error.to_string())
     }
@@ -37,15 +42,13 @@ impl From<InvalidTask> for ServiceError {
 
 /// What a request asks for, as a task with the id `task`.
 ///
-/// `FillType` and `SubscribeAbility` have no meaning for a single-stream task here: video is passed through as it comes,
-/// and the embedder says which streams there are.
+/// `FillType` has no meaning for a single-stream task here, whose video is passed through as it comes, nor has
+/// `SubscribeAbility` for any: the embedder says which streams there are. Images that a layout or a watermark names are
+/// not fetched: the options of a mixed task take them.
 ///
 /// # Errors
 /// [`InvalidTask`].
 pub fn task_options(request: &CreateRecording, task: TaskId) -> Result<TaskOptions, InvalidTask> {
-    if request.mode != RecordMode::SingleStream {
-        return Err(InvalidTask::Mixed);
-    }
     let Storage::Bucket(bucket) = &request.storage else { return Err(InvalidTask::Vod) };
     let record = &request.record;
     let mut options = TaskOptions::new(request.app, request.room.clone(), task, request.robot.clone());
@@ -71,6 +74,15 @@ pub fn task_options(request: &CreateRecording, task: TaskId) -> Result<TaskOptio
         OutputFormat::Mp4 => crate::OutputFormat::Mp4,
         OutputFormat::Aac => crate::OutputFormat::Aac,
     };
+    match &request.mode {
+        RecordMode::SingleStream => {}
+        #[cfg(feature = "mix")]
+        RecordMode::Mixed(settings) => {
+            options.mix = Some(super::mix::mix_options(settings, record.fill)?);
+        }
+        #[cfg(not(feature = "mix"))]
+        RecordMode::Mixed(_) => return Err(InvalidTask::Mixed),
+    }
     options.subscription = subscription(&record.audio_users, &record.video_users)?;
     options.max_idle = max_idle(record).ok_or(InvalidTask::Time)?;
     options.max_file_duration = max_file_duration(record).ok_or(InvalidTask::Time)?;

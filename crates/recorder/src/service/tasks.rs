@@ -11,12 +11,12 @@ use recorder_api::wire::{
 };
 use recorder_api::{
     CreateRecording, DeleteRecording, DescribeRecording, ErrorCode, MAX_RUNNING_TASKS, ModifyRecording,
-    ServiceError, Storage, StorageBucket,
+    RecordMode, ServiceError, Storage, StorageBucket,
 };
 use recorder_callback::{CallbackBody, LeaveCode, Payload, TrackType};
 use recorder_naming::{StreamType, encode_field};
 use recorder_storage::{Bucket, StorageError};
-use recorder_types::{RoomTime, SdkAppId, TaskId, UserId};
+use recorder_types::{RoomTime, SdkAppId, Size, TaskId, UserId};
 use tokio::runtime::Handle;
 
 use super::life::{LifeError, Stop, TaskLife};
@@ -115,6 +115,8 @@ struct Inner {
 
 struct Slot {
     room: RoomKey,
+    /// Of a mixed task.
+    canvas: Option<Size>,
     phase: SlotPhase,
 }
 
@@ -226,8 +228,12 @@ impl Service {
         let place = (room.clone(), request.robot.clone());
         let (now, expires) = (self.0.started.elapsed(), request.resource_expires_after);
         let displaced = lock(&self.0.life).create(now, id.clone(), place, expires)?;
-        lock(&self.0.slots)
-            .insert(id.clone(), Slot { room: room.clone(), phase: SlotPhase::Starting { stop: None } });
+        let canvas = match &request.mode {
+            RecordMode::SingleStream => None,
+            RecordMode::Mixed(settings) => Some(settings.canvas),
+        };
+        let slot = Slot { room: room.clone(), canvas, phase: SlotPhase::Starting { stop: None } };
+        lock(&self.0.slots).insert(id.clone(), slot);
         if let Some(stop) = displaced {
             self.0.stop(&stop);
         }
@@ -259,7 +265,7 @@ impl Service {
         request: &DescribeRecording,
     ) -> Result<DescribeCloudRecordingResponse, ServiceError> {
         let id = lock(&self.0.life).find(self.0.started.elapsed(), request.app, &request.task)?;
-        let recording = self.0.recording(&id).ok_or(LifeError::NotFound)?;
+        let (recording, _) = self.0.recording(&id).ok_or(LifeError::NotFound)?;
         let status = match tokio::time::timeout(DESCRIBE_PATIENCE, recording.describe()).await {
             Ok(Some(status)) => Some(status),
             Ok(None) | Err(_) => None,
@@ -283,7 +289,8 @@ impl Service {
         })
     }
 
-    /// `ModifyCloudRecording`: the subscription lists. A layout of a single-stream task is passed over.
+    /// `ModifyCloudRecording`: the subscription lists, and the layout of a mixed task. A layout for a single-stream task
+    /// is passed over. What is not in the request has its default again.
     ///
     /// # Errors
     /// [`ServiceError`] with the code of the API; a task that is leaving gives `FailedOperation`.
@@ -297,7 +304,15 @@ impl Service {
             id
         };
         let subscription = subscription(&request.audio_users, &request.video_users)?;
-        let recording = self.0.recording(&id).ok_or(LifeError::NotFound)?;
+        let (recording, canvas) = self.0.recording(&id).ok_or(LifeError::NotFound)?;
+        if let Some(canvas) = canvas {
+            request.layout.check_canvas(canvas).map_err(|error| ServiceError::from(&error))?;
+        }
+        #[cfg(feature = "mix")]
+        if canvas.is_some() {
+            let watermarks = super::mix::watermarks(&request.layout)?;
+            self.0.send(&recording, RoomEvent::Layout { layout: request.layout.params.clone(), watermarks });
+        }
         self.0.send(&recording, RoomEvent::Subscribe { subscription });
         Ok(ModifyCloudRecordingResponse { task_id: id.as_str().to_owned() })
     }
@@ -433,8 +448,11 @@ impl Inner {
         self.leave(id, room);
     }
 
-    fn recording(&self, id: &TaskId) -> Option<Recording> {
-        lock(&self.slots).get(id).and_then(|slot| slot.phase.recording().cloned())
+    /// The recording of a task that has started, and its canvas if it is mixed.
+    fn recording(&self, id: &TaskId) -> Option<(Recording, Option<Size>)> {
+        let slots = lock(&self.slots);
+        let slot = slots.get(id)?;
+        Some((slot.phase.recording()?.clone(), slot.canvas))
     }
 
     /// The newest status that is known: `status`, or else the last one.
