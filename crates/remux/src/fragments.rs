@@ -38,6 +38,10 @@ impl FragmentSegment {
 /// Makes fragmented MP4 (CMAF) segments of the TS segments of one playlist, one of each: the same cuts, the same
 /// samples, the same clock.
 ///
+/// Decode times are moved so that a section's first picture is decoded when it is presented; composition offsets become
+/// negative for that (`trun` version 1). Players place a segment by its decode time and would leave a hole before it
+/// otherwise.
+///
 /// A new initialization section comes with a discontinuity, with other parameter sets, another AAC configuration, and
 /// with a kind of media that the one before does not describe. A segment within which parameter sets change has them in
 /// its samples (`avc3`), all others in the section (`avc1`). Nothing is kept but what the last section says.
@@ -51,6 +55,8 @@ pub struct Packager {
 struct Epoch {
     writer: FragmentWriter,
     video: Option<(usize, SampleEntry)>,
+    /// What decode times are moved later by, in ticks: from the first picture's decoding to its presentation.
+    delay: Option<i64>,
     audio: Option<(usize, AudioSpecificConfig)>,
     /// Where the audio frame before ends, in samples.
     next: Option<i64>,
@@ -116,7 +122,7 @@ impl Epoch {
             FragmentOptions::default().with_min_duration(RoomTime::MAX).with_max_duration(RoomTime::MAX);
         let origin = Timestamp::new(Span::of(index).map_or(0, |span| span.begin.min(0)), Timescale::HZ_90000);
         let writer = FragmentWriter::with_origin(setups, options, origin)?;
-        Ok(Self { writer, video, audio, next: None })
+        Ok(Self { writer, video, delay: None, audio, next: None })
     }
 
     fn fill(&mut self, index: &SegmentIndex, ts: Bytes) -> Result<FragmentSegment, PackageError> {
@@ -139,9 +145,11 @@ impl Epoch {
                         data = with_sets(sets, &data);
                     }
                     number += 1;
+                    let delay = *self.delay.get_or_insert(picture.pts.saturating_sub(picture.dts));
+                    let dts = picture.dts.saturating_add(delay);
                     let info = SampleInfo {
                         pts: Timestamp::new(picture.pts, Timescale::HZ_90000),
-                        dts: Timestamp::new(picture.dts, Timescale::HZ_90000),
+                        dts: Timestamp::new(dts, Timescale::HZ_90000),
                         duration: u32::try_from(lasts).unwrap_or(u32::MAX),
                         sync: picture.sync,
                         len: u32::try_from(data.len()).map_err(|_| PackageError::Changed)?,

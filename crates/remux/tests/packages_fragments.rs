@@ -80,6 +80,21 @@ fn each_segment_alone_has_the_samples_of_its_ts_segment() {
 }
 
 #[test]
+fn a_section_begins_to_be_decoded_when_it_is_presented() {
+    let mut reordered = 0;
+    for (name, recording, made) in packaged() {
+        let Some(first) = recording.video.first() else { continue };
+        let bytes = made[0].data.concat();
+        let at = bytes.windows(4).position(|kind| kind == b"tfdt").unwrap();
+        assert_eq!(bytes[at + 4], 1, "{name}: 64 bits");
+        let time = i64::from_be_bytes(bytes[at + 8..at + 16].try_into().unwrap());
+        assert_eq!(time, first.pts, "{name}");
+        reordered += u32::from(first.pts != first.dts);
+    }
+    assert!(media::media_dir().is_none() || reordered > 1);
+}
+
+#[test]
 fn ffmpeg_decodes_the_same_pictures() {
     let folder = tempfile::tempdir().unwrap();
     for (name, recording, made) in packaged() {
