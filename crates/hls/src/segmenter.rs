@@ -68,6 +68,8 @@ pub struct Segmenter {
     tail: Option<RoomTime>,
     video: Video,
     audio: Audio,
+    /// The sound has ended, and its stream is still in the open segment.
+    sound_ends: bool,
     finished: bool,
     stats: SegmenterStats,
 }
@@ -138,6 +140,7 @@ impl Segmenter {
             tail: None,
             video: Video { waits_for_key: true, ..Video::default() },
             audio: Audio::default(),
+            sound_ends: false,
             finished: false,
             stats: SegmenterStats::default(),
             options,
@@ -147,10 +150,22 @@ impl Segmenter {
     /// Says which elementary streams follow. A change closes the open segment, and the next one starts with a
     /// discontinuity; the same streams once more change nothing.
     ///
+    /// Pictures wait for an IDR then. Where only the sound ends they need not: the change is made at their next IDR, and
+    /// not at all if the same sound is back before.
+    ///
     /// Parameter sets that cannot be read are counted as [`Loss::BadParameterSet`]. Those learned from pictures are
     /// forgotten when the video stream is another.
     pub fn set_streams(&mut self, streams: Streams) {
+        self.sound_ends = false;
         if streams == self.streams || self.finished {
+            return;
+        }
+        if streams.audio.is_none()
+            && streams.video.is_some()
+            && streams.video == self.streams.video
+            && self.open.is_some()
+        {
+            self.sound_ends = true;
             return;
         }
         self.interrupt(None);
@@ -166,12 +181,25 @@ impl Segmenter {
         if streams.audio != self.streams.audio {
             self.audio.config = None;
         }
-        let layout = Layout { video: streams.video.is_some(), audio: streams.audio.is_some() };
+        self.streams = streams;
+        self.lay_out();
+    }
+
+    fn lay_out(&mut self) {
+        let layout = Layout { video: self.streams.video.is_some(), audio: self.streams.audio.is_some() };
         // A chunk of audio should not take minutes to fill.
         let chunk = self.options.chunk_bytes;
         let small = (chunk / 16).next_multiple_of(crate::ts::PACKET_BYTES);
         self.mux.set_layout(layout, if layout.video { chunk } else { small });
-        self.streams = streams;
+    }
+
+    /// The sound that has ended leaves the streams with the IDR at `dts`.
+    fn drop_sound(&mut self, dts: RoomTime) {
+        self.sound_ends = false;
+        self.interrupt(Some(dts));
+        self.streams.audio = None;
+        self.audio.config = None;
+        self.lay_out();
     }
 
     /// Says that it is `wall` at `room`. Used from the next discontinuous segment on (the first one is), nowhere else:
@@ -259,7 +287,7 @@ impl Segmenter {
 
     fn check(&self, kind: MediaKind) -> Result<(), PushError> {
         let announced = match kind {
-            MediaKind::Audio => self.streams.audio.is_some(),
+            MediaKind::Audio => self.streams.audio.is_some() && !self.sound_ends,
             MediaKind::Video => self.streams.video.is_some(),
         };
         if self.finished {
@@ -319,6 +347,9 @@ impl Segmenter {
         };
         if slice.idr {
             let sps = sps.clone();
+            if self.sound_ends {
+                self.drop_sound(dts);
+            }
             self.activate(sps, dts);
         }
         self.cut_before_picture(dts, slice);

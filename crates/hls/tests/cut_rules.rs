@@ -316,3 +316,29 @@ fn without_an_index_the_segments_are_the_same() {
     assert!(without.segments.iter().all(|(info, _)| info.index.is_none()));
     assert!(with.ts() == without.ts() && with.playlist == without.playlist);
 }
+
+#[test]
+fn pictures_go_on_when_the_sound_ends_and_it_leaves_at_their_next_key_frame() {
+    for comes_back in [false, true] {
+        let mut segmenter = segmenter(options("x"), both_streams());
+        push_audio(&mut segmenter, 0..47);
+        push_video(&mut segmenter, 0, 1_000, 50);
+        segmenter.set_streams(video_streams());
+        let unit = at(frame_time(47), silence());
+        assert!(matches!(segmenter.push_audio(&unit), Err(PushError::NoStream { .. })), "it has ended");
+        // No key frame for a second more.
+        for n in 25..50 {
+            assert_eq!(segmenter.push_video(&at(ms(n * 40), picture(100))), Ok(Pushed::Written), "{n}");
+        }
+        if comes_back {
+            segmenter.set_streams(both_streams());
+            push_audio(&mut segmenter, 94..141);
+        }
+        push_video(&mut segmenter, 2_000, 3_000, 50);
+        segmenter.finish();
+        let out = collect(&mut segmenter);
+        let pictures: Vec<u64> = out.segments.iter().map(|(info, _)| info.pictures).collect();
+        assert_eq!(pictures, if comes_back { vec![75] } else { vec![50, 25] });
+        assert_eq!(out.playlist.matches("DISCONTINUITY").count(), usize::from(!comes_back));
+    }
+}

@@ -1,20 +1,21 @@
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use recorder::callback::{AddressPolicy, DeliverError, Deliverer, DelivererOptions, LeaveCode};
+use recorder::naming::TaskNames;
 use recorder::storage::{Bucket, BucketOptions, StorageError};
-use recorder::types::{RoomTime, UnixMillis, UserId};
+use recorder::types::{MediaId, MediaKind, RoomId, RoomTime, UnixMillis, UserId};
 use recorder::{
     AvMerge, ClockMode, KeyPrefix, MaxIdleTime, Now, Outcome, Recorder, RecorderOptions, Recording,
     RecordingOptions, RoomEvent, SendError, TaskOptions,
 };
 
 use crate::args::{Args, Mode};
-use crate::session::{Next, Session};
+use crate::session::Session;
 use crate::table;
 
 /// Bytes of samples that are handed over at a time, and events at most.
@@ -30,7 +31,7 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     let room = args.room()?;
     let start = args.start_time.unwrap_or_else(now);
     let task = args.task(&room, start);
-    let (mut sessions, unusable) = open_sessions(args)?;
+    let (mut sessions, unusable) = open_sessions(args, &room)?;
     let bucket = match Bucket::open(&args.out, BucketOptions::default()) {
         Err(StorageError::FeatureOff { scheme, feature }) => {
             return Err(format!(
@@ -92,20 +93,29 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
 }
 
 /// The participants whose files can be read, and how many cannot.
-fn open_sessions(args: &Args) -> Result<(Vec<Session>, usize), AnyError> {
+fn open_sessions(args: &Args, room: &RoomId) -> Result<(Vec<Session>, usize), AnyError> {
     if args.participants.is_empty() {
         return Ok((simulated_room(args.seconds)?, 0));
     }
     let mut sessions = Vec::new();
-    let mut last_error = None;
+    let mut last_error: Option<AnyError> = None;
     let mut unusable = 0;
+    let names = TaskNames::new(args.app(), room.clone());
     for participant in &args.participants {
+        if args.mode == Mode::Single
+            && let Err(error) = names.check_user(&participant.user)
+        {
+            eprintln!("error: participant {}: {}", participant.user, crate::chain(&error));
+            unusable += 1;
+            last_error = Some(error.into());
+            continue;
+        }
         match Session::open(participant) {
             Ok(session) => sessions.push(session),
             Err(error) => {
                 eprintln!("error: participant {}: {}", participant.user, crate::chain(&error));
                 unusable += 1;
-                last_error = Some(error);
+                last_error = Some(error.into());
             }
         }
     }
@@ -134,55 +144,74 @@ async fn play(
 ) -> Result<usize, AnyError> {
     let mut room = Feed { recording, waiting: Vec::new(), bytes: 0 };
     let mut pace = Pace { start, began: realtime.then(Instant::now), latest: RoomTime::ZERO };
-    // What comes next: by time, who joins before who speaks, then by the order of the arguments.
+    // What comes next: by time, who leaves before who joins before who speaks, then by the order of the arguments.
     let mut queue: BinaryHeap<Reverse<(RoomTime, Turn, usize)>> = sessions
         .iter()
         .enumerate()
         .map(|(index, session)| Reverse((session.join, Turn::Join, index)))
         .collect();
-    let mut joined = vec![false; sessions.len()];
+    let mut published = Published::new();
     let mut present: HashMap<UserId, usize> = HashMap::new();
     let mut failed = 0;
-    while let Some(Reverse((at, _, index))) = queue.pop() {
+    while let Some(Reverse((at, turn, index))) = queue.pop() {
         let Some(session) = sessions.get_mut(index) else { continue };
         if realtime {
             room.flush().await?;
         }
         let now = pace.reach(at).await;
-        if !std::mem::replace(&mut joined[index], true) {
-            let sources = present.entry(session.user.clone()).or_default();
-            *sources += 1;
-            if *sources == 1 {
-                room.tell(now, RoomEvent::Enter { user: session.user.clone() }).await?;
+        match turn {
+            Turn::Leave => {
+                end_session(&mut room, now, session, (&mut present, &mut published)).await?;
+                continue;
             }
-            for (_, config) in session.tracks() {
-                let (user, media, origin) = (session.user.clone(), session.media, session.origin());
-                room.tell(now, RoomEvent::Publish { user, media, config, origin }).await?;
+            Turn::Join => {
+                let key = |kind| (session.user.clone(), session.media, kind);
+                if let Some((kind, _)) = session.tracks().find(|(kind, _)| published.contains(&key(*kind))) {
+                    let (label, media) = (&session.label, session.media);
+                    bar.suspend(|| {
+                        eprintln!(
+                            "error: participant {label}: {kind} of their {media} stream is being sent already; it is left out"
+                        )
+                    });
+                    failed += 1;
+                    continue;
+                }
+                let sources = present.entry(session.user.clone()).or_default();
+                *sources += 1;
+                if *sources == 1 {
+                    room.tell(now, RoomEvent::Enter { user: session.user.clone() }).await?;
+                }
+                for (kind, config) in session.tracks() {
+                    let (user, media, origin) = (session.user.clone(), session.media, session.origin());
+                    published.insert((user.clone(), media, kind));
+                    room.tell(now, RoomEvent::Publish { user, media, config, origin }).await?;
+                }
             }
-        } else {
-            match session.next() {
-                Ok(Next::Sample { kind, sample }) => {
+            Turn::Sample => match session.next() {
+                Ok(None) => {}
+                Ok(Some((kind, sample))) => {
                     bar.inc(u64::try_from(sample.data.len()).unwrap_or(0));
                     let (user, media) = (session.user.clone(), session.media);
                     room.tell(now, RoomEvent::Sample { user, media, kind, sample }).await?;
-                }
-                Ok(Next::End) => {
-                    end_session(&mut room, now, session, &mut present).await?;
-                    continue;
                 }
                 Err(error) => {
                     bar.suspend(|| {
                         eprintln!("error: participant {}: {}", session.user, crate::chain(&error))
                     });
                     failed += 1;
-                    end_session(&mut room, now, session, &mut present).await?;
+                    end_session(&mut room, now, session, (&mut present, &mut published)).await?;
                     continue;
                 }
-            }
+            },
         }
         // A fault is met when the sample is taken.
-        let next = session.next_time().ok().flatten().unwrap_or(pace.latest);
-        queue.push(Reverse((next.max(session.join), Turn::Sample, index)));
+        let next = match (session.next_time(), session.leave) {
+            (Ok(Some(next)), Some(leave)) if next >= leave => (leave, Turn::Leave),
+            (Ok(Some(next)), _) => (next, Turn::Sample),
+            (Ok(None), _) => (pace.latest, Turn::Leave),
+            (Err(_), _) => (pace.latest, Turn::Sample),
+        };
+        queue.push(Reverse((next.0.max(session.join), next.1, index)));
     }
     for session in sessions {
         for warning in session.take_warnings() {
@@ -194,9 +223,13 @@ async fn play(
     Ok(failed)
 }
 
+/// What is being sent.
+type Published = HashSet<(UserId, MediaId, MediaKind)>;
+
 /// What a session does at its next time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Turn {
+    Leave,
     Join,
     Sample,
 }
@@ -205,9 +238,12 @@ async fn end_session(
     room: &mut Feed<'_>,
     now: Now,
     session: &Session,
-    present: &mut HashMap<UserId, usize>,
+    (present, published): (&mut HashMap<UserId, usize>, &mut Published),
 ) -> Result<(), AnyError> {
     let user = &session.user;
+    for (kind, _) in session.tracks() {
+        published.remove(&(user.clone(), session.media, kind));
+    }
     let sources = present.entry(user.clone()).or_default();
     *sources = sources.saturating_sub(1);
     if *sources == 0 {
@@ -316,7 +352,7 @@ fn deliverer(args: &Args) -> Result<Option<Deliverer>, AnyError> {
 async fn finish_callbacks(deliverer: &Deliverer, patience: Duration) -> bool {
     if tokio::time::timeout(patience, deliverer.finish()).await.is_err() {
         eprintln!(
-            "error: the callback server did not take every callback within {} s of the end: see that it answers 200, or raise --callback-patience; the recording is complete",
+            "error: the callback server did not take every callback within {} s of the end: see that it answers 200 (an address of this machine or network needs --allow-private-urls), or raise --callback-patience; the recording is complete",
             patience.as_secs()
         );
         return false;

@@ -25,17 +25,11 @@ pub(crate) struct Session {
     pub(crate) label: String,
     /// Bytes that will roughly be sent, for the progress bar.
     pub(crate) size: u64,
-    leave: Option<RoomTime>,
+    pub(crate) leave: Option<RoomTime>,
     source: InputSource,
     ahead: VecDeque<(usize, Sample)>,
     /// Room time of the source's zero.
     origin: RoomTime,
-}
-
-/// What a session does next.
-pub(crate) enum Next {
-    Sample { kind: MediaKind, sample: Sample },
-    End,
 }
 
 impl Session {
@@ -109,16 +103,12 @@ impl Session {
         Ok(self.ahead.front().map(|(_, sample)| self.place(sample)))
     }
 
-    /// The next sample, or the end of the file or of the participant's time.
-    pub(crate) fn next(&mut self) -> Result<Next, InputError> {
-        let Some(at) = self.next_time()? else { return Ok(Next::End) };
-        if self.leave.is_some_and(|leave| at >= leave) {
-            self.ahead.clear();
-            return Ok(Next::End);
-        }
-        let Some((track, sample)) = self.ahead.pop_front() else { return Ok(Next::End) };
+    /// The next sample; `None` at the end of the file.
+    pub(crate) fn next(&mut self) -> Result<Option<(MediaKind, Sample)>, InputError> {
+        self.next_time()?;
+        let Some((track, sample)) = self.ahead.pop_front() else { return Ok(None) };
         let kind = self.source.tracks().get(track).map_or(MediaKind::Video, |track| track.kind);
-        Ok(Next::Sample { kind, sample })
+        Ok(Some((kind, sample)))
     }
 
     fn place(&self, sample: &Sample) -> RoomTime {

@@ -118,12 +118,7 @@ fn real_media_comes_out_as_it_went_in() {
             return;
         };
         let out = tempfile::tempdir().unwrap();
-        let mut args = vec!["-q".to_owned()];
-        // The sound of `count` ends before its pictures. In a merged set that ends the segment, and the pictures after
-        // it wait for a key frame, of which that file has one only.
-        if sources.len() == 1 {
-            args.push("--av-merge".to_owned());
-        }
+        let mut args = vec!["-q".to_owned(), "--av-merge".to_owned()];
         for source in &sources {
             args.extend(["--participant".to_owned(), format!("alice={}", source.display())]);
         }
@@ -255,4 +250,56 @@ fn packet_loss_crashes_nothing_and_harms_nobody_else() {
         std::fs::write(&file, bytes).unwrap();
         assert_neighbour_unharmed(&file);
     }
+}
+
+/// Seconds of media that the playlists in `directory` with `part` in their names tell.
+fn seconds(directory: &Path, part: &str) -> f64 {
+    let files = files(directory);
+    let lists = files.iter().filter(|(name, _)| name.contains(part) && name.ends_with(".m3u8"));
+    lists
+        .flat_map(|(_, list)| String::from_utf8_lossy(list).lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|line| line.strip_prefix("#EXTINF:")?.trim_end_matches(',').parse::<f64>().ok())
+        .sum()
+}
+
+#[test]
+fn a_user_who_comes_back_at_the_moment_they_leave_is_recorded_twice() {
+    let Some(file) = media_file("mp4/chrome.mp4") else { return };
+    let [first, second] =
+        ["leave=5", "join=5,leave=10"].map(|when| format!("alice={},{when}", file.display()));
+    for merged in [false, true] {
+        let out = tempfile::tempdir().unwrap();
+        let mut args = vec!["-q", "--participant", &first, "--participant", &second];
+        args.extend(merged.then_some("--av-merge"));
+        let output = record(out.path(), &args);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !told.contains("not followed"), "{told}");
+        let part = if merged { "audiovideo" } else { "main_video" };
+        let recorded = seconds(out.path(), part);
+        assert!((recorded - 10.0).abs() < 0.1, "{recorded} s in {part}");
+        assert_playable(out.path());
+    }
+}
+
+#[test]
+fn a_second_source_of_what_is_being_sent_is_told_and_leaves_the_first_alone() {
+    let Some(file) = media_file("mp4/sample.mp4") else { return };
+    let source = format!("alice={}", file.display());
+    let (alone, both) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert!(record(alone.path(), &["-q", "--participant", &source]).status.success());
+    let output = record(both.path(), &["-q", "--participant", &source, "--participant", &source]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && told.contains("is being sent already"), "{told}");
+    assert!(files(alone.path()) == files(both.path()), "the first is recorded as if it were alone");
+}
+
+#[test]
+fn a_user_who_cannot_be_named_is_told_once() {
+    let Some(file) = media_file("mp4/sample.mp4") else { return };
+    let out = tempfile::tempdir().unwrap();
+    let source = format!("{}={}", "x".repeat(150), file.display());
+    let output = record(out.path(), &["-q", "--participant", &source]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.lines().count() <= 3 && told.contains("255"), "{told}");
 }

@@ -51,6 +51,8 @@ pub(super) struct Driver {
     outcome: watch::Sender<Option<Outcome>>,
     task: TaskOptions,
     gather: Duration,
+    /// Events that the core could not follow.
+    unfollowed: u64,
     /// By the position of a set's id.
     sets: Vec<SetFiles>,
     failure: Option<Arc<SpoolError>>,
@@ -118,6 +120,7 @@ impl Driver {
             outcome,
             task: options.task.clone(),
             gather: options.gather,
+            unfollowed: 0,
             sets: Vec::new(),
             failure: None,
             ending: None,
@@ -364,7 +367,14 @@ impl Driver {
         let now = self.advance(now);
         match self.core.event(now, event) {
             Ok(()) | Err(EventError::Ended) => {}
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "event not followed"),
+            Err(error) => {
+                self.unfollowed += 1;
+                // Samples come by the thousand: told at the 1st, 2nd, 4th, 8th time and so on.
+                if self.unfollowed.is_power_of_two() {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, so_far = self.unfollowed, "event not followed");
+                }
+            }
         }
         self.perform();
     }
