@@ -44,7 +44,7 @@ impl From<InvalidTask> for ServiceError {
 ///
 /// `FillType` has no meaning for a single-stream task here, whose video is passed through as it comes, nor has
 /// `SubscribeAbility` for any: the embedder says which streams there are. Images that a layout or a watermark names are
-/// not fetched: the options of a mixed task take them.
+/// fetched by the recording, with the feature `http`.
 ///
 /// # Errors
 /// [`InvalidTask`].

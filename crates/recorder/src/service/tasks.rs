@@ -13,8 +13,8 @@ use recorder_api::{
     CreateRecording, DeleteRecording, DescribeRecording, ErrorCode, MAX_RUNNING_TASKS, ModifyRecording,
     RecordMode, ServiceError, Storage, StorageBucket,
 };
-use recorder_callback::{CallbackBody, LeaveCode, Payload, TrackType};
-use recorder_naming::{StreamType, encode_field};
+use recorder_callback::{CallbackBody, LeaveCode, Payload};
+use recorder_naming::encode_field;
 use recorder_storage::{Bucket, StorageError};
 use recorder_types::{RoomTime, SdkAppId, Size, TaskId, UserId};
 use tokio::runtime::Handle;
@@ -23,7 +23,7 @@ use super::life::{LifeError, Stop, TaskLife};
 use super::options::{InvalidTask, subscription, task_options};
 use super::room::{Room, RoomKey};
 use crate::shell::{Recorder, Recording, RecordingOptions, SendError, Status};
-use crate::task::{FileSetReport, RoomEvent, TaskState};
+use crate::task::{FileSetReport, RoomEvent, TaskState, track_type};
 
 /// How long a task may take to say how it is; after that the answer is how it was.
 const DESCRIBE_PATIENCE: Duration = Duration::from_millis(40);
@@ -241,17 +241,10 @@ impl Service {
         let recorder = self.0.recorder.clone();
         let zero = self.now();
         let started = self.0.runtime.spawn_blocking(move || recorder.start(options)).await;
-        let recording = match started {
-            Ok(Ok(recording)) => recording,
-            Ok(Err(error)) => {
-                self.0.ended(&id, &room);
-                return Err(internal(&error));
-            }
-            Err(error) => {
-                self.0.ended(&id, &room);
-                return Err(internal(&error));
-            }
-        };
+        let started = started.map_err(|error| internal(&error));
+        let recording = started
+            .and_then(|started| started.map_err(|error| internal(&error)))
+            .inspect_err(|_| self.0.ended(&id, &room))?;
         self.0.begin(&id, &room, recording, zero);
         Ok(CreateCloudRecordingResponse { task_id: id.as_str().to_owned() })
     }
@@ -492,11 +485,7 @@ fn storage_file(set: &FileSetReport) -> Option<StorageFile> {
     Some(StorageFile {
         user_id: Some(set.user.as_ref().map_or_else(String::new, |user| user.as_str().to_owned())),
         file_name: set.playlist.as_str().to_owned(),
-        track_type: Some(match set.stream_type {
-            StreamType::Audio => TrackType::Audio,
-            StreamType::Video => TrackType::Video,
-            StreamType::AudioVideo => TrackType::AudioVideo,
-        }),
+        track_type: Some(track_type(set.stream_type)),
         begin_time_stamp: set.begin?.get(),
     })
 }

@@ -177,11 +177,7 @@ impl Driver {
                     }
                 }
                 () = tokio::time::sleep(until_deadline.unwrap_or_default()), if until_deadline.is_some() => {
-                    if let Some(now) = self.clock.now() {
-                        let now = self.advance(now);
-                        self.core.tick(now);
-                        self.perform();
-                    }
+                    self.tick();
                 }
             }
         }
@@ -347,18 +343,22 @@ impl Driver {
             }
             Message::Describe { answer } => {
                 // Whoever asks in a loop keeps the timer from its turn: an empty room has to end all the same.
-                if let Some(now) = self.clock.now() {
-                    self.catch_up(now.room);
-                    let now = self.advance(now);
-                    self.core.tick(now);
-                    self.perform();
-                }
+                self.tick();
                 let _ = answer.send(self.status());
             }
             Message::Redeliver => {
                 // Fails only when the runtime ends.
                 let _ = self.uploader.redeliver();
             }
+        }
+    }
+
+    /// Lets time pass, where nobody tells it.
+    fn tick(&mut self) {
+        if let Some(now) = self.clock.now() {
+            let now = self.advance(now);
+            self.core.tick(now);
+            self.perform();
         }
     }
 

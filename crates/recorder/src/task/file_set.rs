@@ -28,6 +28,15 @@ impl SetId {
     }
 }
 
+/// What callbacks and the API call the media of a file set.
+pub(crate) const fn track_type(stream_type: StreamType) -> TrackType {
+    match stream_type {
+        StreamType::Audio => TrackType::Audio,
+        StreamType::Video => TrackType::Video,
+        StreamType::AudioVideo => TrackType::AudioVideo,
+    }
+}
+
 /// An elementary stream as the segmenter wants it.
 #[derive(Clone, Debug)]
 pub(super) enum Stream {
@@ -302,11 +311,7 @@ impl FileSet {
             let payload = Payload::FileSlice(FileSlice {
                 file_name: (&self.playlist).into(),
                 user: self.user.clone(),
-                track_type: match self.stream_type {
-                    StreamType::Audio => TrackType::Audio,
-                    StreamType::Video => TrackType::Video,
-                    StreamType::AudioVideo => TrackType::AudioVideo,
-                },
+                track_type: track_type(self.stream_type),
                 begin,
             });
             actions.push_back(Action::Notify { at: wall, payload });

@@ -14,6 +14,8 @@ pub use self::clock::TrackOrigin;
 pub use self::core::{
     Action, EventError, FilePlace, Now, Refused, RoomEvent, StorageReport, TaskCore, TaskState,
 };
+#[cfg(feature = "api")]
+pub(crate) use self::file_set::track_type;
 pub use self::file_set::{FileSetReport, SetId};
 #[cfg(feature = "mix")]
 pub use self::mix::{MixOptions, MixOptionsError};
