@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use recorder_hls::SegmentIndex;
 use recorder_types::aac::FRAME_SAMPLES;
-use recorder_types::{MediaKind, UnixMillis};
+use recorder_types::{MediaKind, UnixMillis, with_causes};
 
 use crate::clock::{Clocks, HZ};
 use crate::error::MergeError;
@@ -82,7 +82,7 @@ impl<'a> Job<'a> {
         let index = match SegmentIndex::from_ts(&data, UnixMillis::EPOCH, false, None) {
             Ok(index) => index,
             Err(error) => {
-                self.skip(number, SkippedReason::DamagedSegment(chain(&error)));
+                self.skip(number, SkippedReason::DamagedSegment(with_causes(&error)));
                 return Ok(None);
             }
         };
@@ -161,16 +161,4 @@ impl<'a> Job<'a> {
         self.done = self.done.saturating_add(bytes).min(self.of);
         (self.progress)(&Progress { output: &self.output.name, done: self.done, of: self.of });
     }
-}
-
-/// An error with what caused it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -20,11 +20,13 @@
 //! ```
 
 pub mod aac;
+mod causes;
 pub mod h264;
 mod id;
 mod sample;
 mod time;
 
+pub use causes::with_causes;
 pub use id::{
     InvalidObjectName, InvalidRoomId, InvalidTaskId, InvalidText, InvalidUserId, MediaId, MediaKind,
     ObjectName, RoomId, SdkAppId, TaskId, UserId,

@@ -17,15 +17,16 @@ mod svg;
 use std::process::ExitCode;
 
 use clap::Parser;
+use recorder_types::with_causes;
 
 use crate::args::{Args, Format};
-use crate::error::{PreviewError, chain};
+use crate::error::PreviewError;
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", chain(&error));
+            eprintln!("error: {}", with_causes(&error));
             ExitCode::from(2)
         }
     }

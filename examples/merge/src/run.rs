@@ -2,6 +2,7 @@ use std::io::{IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use recorder_merge::{MergeOptions, Plan, Progress, Report, Skipped, execute, methods, plan};
+use recorder_types::with_causes;
 use serde_json::{Value, json};
 
 use crate::args::Args;
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<bool, AnyError> {
             eprintln!("error: {}: {name}: {reason}", report.output);
         }
         if let Err(error) = &report.result {
-            eprintln!("error: {}: {}", report.output, crate::chain(error));
+            eprintln!("error: {}: {}", report.output, with_causes(error));
         }
     }
     if args.json {
@@ -84,7 +85,7 @@ fn told_methods(plan: &Plan, options: &MergeOptions) -> Vec<Value> {
 }
 
 fn told(report: &Report) -> Value {
-    let error = report.result.as_ref().err().map(|error| crate::chain(error));
+    let error = report.result.as_ref().err().map(|error| with_causes(error));
     json!({
         "user": report.user,
         "name": report.output,

@@ -1,6 +1,8 @@
-use std::io::{self, Write};
+use std::io;
 
 use recorder_merge::{MergeOptions, Method, Plan, Report, methods};
+use recorder_terminal::{size, write_table};
+use recorder_types::RoomTime;
 
 /// Prints what would be done: a line for each file, and one for each gap in it.
 pub(crate) fn print_plan(plan: &Plan, options: &MergeOptions) -> io::Result<()> {
@@ -35,7 +37,7 @@ pub(crate) fn print_reports(reports: &[Report]) -> io::Result<()> {
             Ok(merged) => vec![
                 report.output.clone(),
                 duration(merged.duration_nanos),
-                bytes(merged.bytes),
+                size(merged.bytes),
                 method(merged.video.as_ref()),
                 method(merged.audio.as_ref()),
             ],
@@ -54,47 +56,9 @@ fn method(method: Option<&Method>) -> String {
 }
 
 fn print(rows: &[Vec<String>]) -> io::Result<()> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut out = io::stdout().lock();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', 2 + width.saturating_sub(cell.chars().count())));
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+    write_table(&mut io::stdout().lock(), "", rows)
 }
 
-/// `h:mm:ss.mmm`, to the nearest millisecond.
 fn duration(nanos: i64) -> String {
-    let millis = nanos.max(0).saturating_add(500_000) / 1_000_000;
-    let (seconds, millis) = (millis / 1000, millis % 1000);
-    format!("{}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-/// Bytes with a decimal unit.
-fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{}.{} kB", bytes / 1000, bytes % 1000 / 100),
-        1_000_000..1_000_000_000 => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
-        _ => format!("{}.{:02} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 10_000_000),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_and_sizes_read_well() {
-        assert_eq!(duration(3_723_045_499_999), "1:02:03.045");
-        assert_eq!(bytes(188_000), "188.0 kB");
-        assert_eq!(bytes(2_147_483_648), "2.14 GB");
-    }
+    recorder_terminal::duration(RoomTime::from_nanos(nanos))
 }

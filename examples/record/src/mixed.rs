@@ -8,7 +8,7 @@ use recorder::MixOptions;
 use recorder::compositor::{Bitmap, Font, MAX_IMAGE_BYTES, Position, Rect, Rgb, TextStyle, TimeZone};
 use recorder::layout::{LargeSide, LayoutParams, StreamId, Template};
 use recorder::mix::{AudioParams, ImageSource, MixLayoutRequest, VideoParams, Watermark, watermarks};
-use recorder::types::{MediaId, Size};
+use recorder::types::{MediaId, Size, with_causes};
 
 type AnyError = Box<dyn Error>;
 
@@ -144,7 +144,7 @@ pub(crate) fn read_layout(text: &str) -> Result<(LayoutParams, Vec<Watermark>), 
         "screen-share" => Template::ScreenShare { large: None, side: LargeSide::Left },
         file if file.ends_with(".json") => {
             let json = read(Path::new(file), 1 << 20)?;
-            let in_file = |error: &dyn Error| format!("--layout: {file}: {}", crate::chain(error));
+            let in_file = |error: &dyn Error| format!("--layout: {file}: {}", with_causes(error));
             let request: MixLayoutRequest = serde_json::from_slice(&json).map_err(|error| in_file(&error))?;
             let marks =
                 watermarks(request.water_mark_list.unwrap_or_default()).map_err(|error| in_file(&error))?;
@@ -272,7 +272,7 @@ impl WatermarkArg {
         Ok(match &self.kind {
             Kind::Image(path) => {
                 let most = u64::try_from(MAX_IMAGE_BYTES).unwrap_or(u64::MAX);
-                let in_file = |error| format!("--watermark: {}: {}", path.display(), crate::chain(&error));
+                let in_file = |error| format!("--watermark: {}: {}", path.display(), with_causes(&error));
                 let bitmap = Bitmap::decode(&read(path, most)?).map_err(in_file)?;
                 let rect = rect(bitmap.size())?;
                 Watermark::Image { image: ImageSource::Given(Arc::new(bitmap)), rect }

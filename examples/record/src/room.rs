@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use recorder::callback::{AddressPolicy, DeliverError, Deliverer, DelivererOptions, LeaveCode};
 use recorder::naming::TaskNames;
 use recorder::storage::{Bucket, BucketOptions, StorageError};
-use recorder::types::{MediaId, MediaKind, RoomId, RoomTime, UnixMillis, UserId};
+use recorder::types::{MediaId, MediaKind, RoomId, RoomTime, UnixMillis, UserId, with_causes};
 use recorder::{
     AvMerge, ClockMode, KeyPrefix, MaxIdleTime, Now, Outcome, Recorder, RecorderOptions, Recording,
     RecordingOptions, RoomEvent, SendError, TaskOptions,
@@ -105,7 +105,7 @@ fn open_sessions(args: &Args, room: &RoomId) -> Result<(Vec<Session>, usize), An
         if args.mode == Mode::Single
             && let Err(error) = names.check_user(&participant.user)
         {
-            eprintln!("error: participant {}: {}", participant.user, crate::chain(&error));
+            eprintln!("error: participant {}: {}", participant.user, with_causes(&error));
             unusable += 1;
             last_error = Some(error.into());
             continue;
@@ -113,7 +113,7 @@ fn open_sessions(args: &Args, room: &RoomId) -> Result<(Vec<Session>, usize), An
         match Session::open(participant) {
             Ok(session) => sessions.push(session),
             Err(error) => {
-                eprintln!("error: participant {}: {}", participant.user, crate::chain(&error));
+                eprintln!("error: participant {}: {}", participant.user, with_causes(&error));
                 unusable += 1;
                 last_error = Some(error.into());
             }
@@ -195,9 +195,7 @@ async fn play(
                     room.tell(now, RoomEvent::Sample { user, media, kind, sample }).await?;
                 }
                 Err(error) => {
-                    bar.suspend(|| {
-                        eprintln!("error: participant {}: {}", session.user, crate::chain(&error))
-                    });
+                    bar.suspend(|| eprintln!("error: participant {}: {}", session.user, with_causes(&error)));
                     failed += 1;
                     end_session(&mut room, now, session, (&mut present, &mut published)).await?;
                     continue;
@@ -381,7 +379,7 @@ fn report_loss(outcome: &Outcome, spool: &Path) {
         );
     }
     if let Some(failure) = &outcome.failure {
-        eprintln!("error: the disk failed: {}", crate::chain(&**failure));
+        eprintln!("error: the disk failed: {}", with_causes(&**failure));
     }
     if outcome.kept > 0 {
         eprintln!("error: {} files could not be delivered and wait in {}", outcome.kept, spool.display());

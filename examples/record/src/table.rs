@@ -2,6 +2,7 @@ use std::io::{self, Write};
 
 use recorder::types::{RoomTime, TaskId, UserId};
 use recorder::{FileSetReport, MadeFile, Outcome, OutputFormat};
+use recorder_terminal::{duration, size, write_table};
 
 use crate::args::Args;
 
@@ -21,24 +22,11 @@ pub(crate) fn print(args: &Args, task: &TaskId, outcome: &Outcome) -> io::Result
         return writeln!(out, "nothing was recorded");
     }
     let playlists = OutputFormat::from(args.format).keeps_hls();
-    let mut rows: Vec<[String; 6]> = files.iter().filter(|_| playlists).map(row).collect();
+    let mut rows =
+        vec![["user", "track", "duration", "segments", "size", "file"].map(str::to_owned).to_vec()];
+    rows.extend(files.iter().filter(|_| playlists).map(row));
     rows.extend(outcome.files.iter().map(file_row));
-    let head = ["user", "track", "duration", "segments", "size", "file"].map(str::to_owned);
-    let widths: Vec<usize> = (0..head.len())
-        .map(|at| {
-            let longest = rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
-            longest.max(head[at].len())
-        })
-        .collect();
-    for row in std::iter::once(&head).chain(&rows) {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str("  ");
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.chars().count())));
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
+    write_table(&mut out, "  ", &rows)?;
     let playlist = files.iter().find(|file| file.segments > 0).map(|file| &file.playlist);
     if let Some(name) = outcome.files.first().map(|file| &file.name).or(playlist) {
         writeln!(out, "\nTo play one: ffplay {base}/{directory}/{name}")?;
@@ -49,9 +37,9 @@ pub(crate) fn print(args: &Args, task: &TaskId, outcome: &Outcome) -> io::Result
     Ok(())
 }
 
-fn file_row(file: &MadeFile) -> [String; 6] {
+fn file_row(file: &MadeFile) -> Vec<String> {
     let millis = i64::try_from(file.end.get().saturating_sub(file.start.get())).unwrap_or(i64::MAX);
-    [
+    vec![
         user(file.user.as_ref()),
         if file.user.is_some() { file.media.to_string() } else { "mix".into() },
         duration(RoomTime::from_millis(millis)),
@@ -66,8 +54,8 @@ fn user(user: Option<&UserId>) -> String {
     user.map_or_else(|| "(room)".into(), UserId::to_string)
 }
 
-fn row(file: &FileSetReport) -> [String; 6] {
-    [
+fn row(file: &FileSetReport) -> Vec<String> {
+    vec![
         user(file.user.as_ref()),
         match file.user {
             Some(_) => format!("{}_{}", file.media, file.stream_type.track_type()),
@@ -78,35 +66,4 @@ fn row(file: &FileSetReport) -> [String; 6] {
         size(file.bytes),
         file.playlist.to_string(),
     ]
-}
-
-/// `h:mm:ss.mmm`.
-fn duration(time: RoomTime) -> String {
-    let millis = time.round_to_millis().max(0);
-    let (seconds, millis) = (millis / 1000, millis % 1000);
-    format!("{}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-/// Bytes with a decimal unit.
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{}.{} kB", bytes / 1000, bytes % 1000 / 100),
-        1_000_000..1_000_000_000 => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
-        _ => format!("{}.{:02} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 10_000_000),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_and_sizes_read_well() {
-        assert_eq!(duration(RoomTime::from_millis(3_723_045)), "1:02:03.045");
-        for (bytes, text) in
-            [(0, "0.0 kB"), (188_000, "188.0 kB"), (1_250_000, "1.2 MB"), (2_147_483_648, "2.14 GB")]
-        {
-            assert_eq!(size(bytes), text);
-        }
-    }
 }

@@ -19,6 +19,7 @@ mod segments;
 use std::process::ExitCode;
 
 use clap::Parser;
+use recorder_types::with_causes;
 
 use crate::args::{Args, Target};
 use crate::error::Failure;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     let result = run(&args, &mut report);
     report.end();
     if let Err(error) = result {
-        eprintln!("error: {}", error::chain(&error));
+        eprintln!("error: {}", with_causes(&error));
         return ExitCode::from(2);
     }
     if let Err(error) = report.print() {

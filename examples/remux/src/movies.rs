@@ -8,10 +8,10 @@ use recorder_mp4::{
     DisplayMatrix, Event, FileReader, Need, Reader, ReaderOptions, SampleEntry, SampleInfo, SampleRef,
     TrackInfo,
 };
-use recorder_types::{MediaKind, RoomTime, Timescale, Timestamp, TrackConfig};
+use recorder_types::{MediaKind, RoomTime, Timescale, Timestamp, TrackConfig, with_causes};
 
 use crate::chain::Chain;
-use crate::error::{Failure, chain};
+use crate::error::Failure;
 use crate::input::{Movies, Origin, Run, time};
 use crate::report::Report;
 
@@ -223,7 +223,8 @@ impl Source {
         };
         for track in rejected {
             let handler = track.handler.map_or_else(|| "unknown media".to_owned(), |kind| kind.to_string());
-            let what = format!("{}: track of {handler} left out: {}", path.display(), chain(&track.error));
+            let what =
+                format!("{}: track of {handler} left out: {}", path.display(), with_causes(&track.error));
             match handler.as_str() {
                 "vide" | "soun" => report.lost(&what),
                 _ => report.warn(&what),
@@ -243,7 +244,7 @@ impl Source {
             }
         };
         let ends = |track: usize, error: &dyn std::error::Error| {
-            format!("track {} ends early: {}", track + 1, chain(error))
+            format!("track {} ends early: {}", track + 1, with_causes(error))
         };
         match self {
             Self::Plan { reader, chain } => loop {

@@ -1,4 +1,4 @@
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,7 +46,12 @@ impl Report {
     }
 
     pub(crate) fn file(&mut self, path: &Path, duration: RoomTime, bytes: u64, content: String) {
-        self.rows.push(vec![path.display().to_string(), told(duration), bytes.to_string(), content]);
+        self.rows.push(vec![
+            path.display().to_string(),
+            recorder_terminal::duration(duration),
+            bytes.to_string(),
+            content,
+        ]);
     }
 
     pub(crate) fn is_whole(&self) -> bool {
@@ -59,28 +64,6 @@ impl Report {
 
     /// The table.
     pub(crate) fn print(&self) -> io::Result<()> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        let mut out = io::stdout().lock();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(cell);
-                line.extend(std::iter::repeat_n(' ', 2 + width.saturating_sub(cell.chars().count())));
-            }
-            writeln!(out, "{}", line.trim_end())?;
-        }
-        Ok(())
+        recorder_terminal::write_table(&mut io::stdout().lock(), "", &self.rows)
     }
-}
-
-/// `h:mm:ss.mmm`, to the nearest millisecond.
-fn told(duration: RoomTime) -> String {
-    let millis = duration.round_to_millis().max(0);
-    let (seconds, millis) = (millis / 1000, millis % 1000);
-    format!("{}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

@@ -12,10 +12,10 @@ use recorder_remux::{
     AacCopier, AacFilePlan, AacPlanner, AacStep, Alignment, Copier, CopyStep, FilePlan, Input, PlanOptions,
     Planner, Step,
 };
-use recorder_types::{MediaKind, UnixMillis};
+use recorder_types::{MediaKind, UnixMillis, with_causes};
 
 use crate::chain::Piece;
-use crate::error::{Failure, chain};
+use crate::error::Failure;
 use crate::input::{MAX_SEGMENT, Origin, Run, Segments};
 use crate::output::{self, Unnamed};
 use crate::report::Report;
@@ -255,7 +255,7 @@ impl<'a> Indexes<'a> {
                 Ok(Told::Index(Box::new(index)))
             }
             Err(error) => {
-                report.lost(&format!("{}: {}", piece.path.display(), chain(&error)));
+                report.lost(&format!("{}: {}", piece.path.display(), with_causes(&error)));
                 Ok(Told::Missing)
             }
         }

@@ -1,11 +1,10 @@
 use std::collections::VecDeque;
-use std::error::Error;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use recorder_mp4::{FileError, FileReader, TrackInfo, TrackSample};
-use recorder_types::{NalFraming, Sample, Timestamp, TrackConfig};
+use recorder_types::{NalFraming, Sample, Timestamp, TrackConfig, with_causes};
 
 use crate::error::Warnings;
 use crate::{InputError, Warning};
@@ -36,8 +35,9 @@ impl Mp4 {
         let mut warnings = Warnings::default();
         for rejected in reader.rejected() {
             let id = rejected.id.map_or_else(|| "?".to_owned(), |id| id.to_string());
-            warnings
-                .push(Warning::Mp4 { reason: format!("track {id} left out: {}", chain(&rejected.error)) });
+            warnings.push(Warning::Mp4 {
+                reason: format!("track {id} left out: {}", with_causes(&rejected.error)),
+            });
         }
         for track in reader.tracks().iter().filter(|track| track.further_edits > 0) {
             let reason = format!("track {}: edits after the first are not applied", track.id);
@@ -114,7 +114,7 @@ impl Mp4 {
             for (track, error) in self.reader.failed().iter().skip(self.failed) {
                 let id = self.reader.tracks().get(*track).map_or(0, |track| track.id.get());
                 self.warnings
-                    .push(Warning::Mp4 { reason: format!("track {id} ends early: {}", chain(error)) });
+                    .push(Warning::Mp4 { reason: format!("track {id} ends early: {}", with_causes(error)) });
             }
             self.failed = self.reader.failed().len();
             let Some(next) = next else {
@@ -193,18 +193,6 @@ fn fault(path: &Path, error: FileError) -> InputError {
         FileError::Io { source, .. } => InputError::Io { path, source },
         other => InputError::Io { path, source: std::io::Error::other(other) },
     }
-}
-
-/// An error and its sources in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
