@@ -616,6 +616,8 @@ impl Segmenter {
         self.flush_audio();
         let Some(open) = self.open.take() else { return };
         let bytes = self.mux.end_segment();
+        // Sound may be ahead of pictures: what follows may begin before the segment does.
+        let next = next.filter(|next| *next > open.first);
         let end_at = next.unwrap_or(open.end);
         let info = SegmentInfo {
             name: open.name,

@@ -342,3 +342,17 @@ fn pictures_go_on_when_the_sound_ends_and_it_leaves_at_their_next_key_frame() {
         assert_eq!(out.playlist.matches("DISCONTINUITY").count(), usize::from(!comes_back));
     }
 }
+
+#[test]
+fn sound_that_is_ahead_of_the_key_frame_at_which_it_leaves_keeps_its_length() {
+    for key_frame in [600, 1_500, 2_100] {
+        let mut segmenter = segmenter(options("x"), both_streams());
+        assert_eq!(segmenter.push_audio(&at(ms(2_100), silence())), Ok(Pushed::Written));
+        segmenter.set_streams(video_streams());
+        assert_eq!(segmenter.push_video(&at(ms(key_frame), key_picture(300))), Ok(Pushed::Written));
+        segmenter.finish();
+        let out = collect(&mut segmenter);
+        assert_eq!(out.segments.len(), 2, "{key_frame}");
+        assert_eq!(out.segments[0].0.duration, frame_time(1), "{key_frame}");
+    }
+}
