@@ -11,7 +11,7 @@ use recorder::api::{Action, CreateRecording, RecordMode, Request, Secret, Vendor
 use recorder::callback::{LeaveCode, Payload};
 use recorder::storage::Bucket;
 use recorder::types::{MediaId, MediaKind, RoomId, Sample, SdkAppId, Timescale, Timestamp};
-use recorder::{RoomEvent, RoomKey, Service, ServiceOptions, TrackOrigin, bucket_address};
+use recorder::{RoomEvent, RoomKey, Service, ServiceOptions, TrackOrigin, bucket_address, task_options};
 use support::id;
 use support::media::{microphone, silence};
 use support::shell::{PATIENCE, objects, recorder};
@@ -311,6 +311,83 @@ async fn a_mixed_task_is_recorded_and_its_layout_changed() {
     let objects = objects(&told.bucket).await;
     assert!(objects.keys().any(|key| key.ends_with(".m3u8")), "{:?}", objects.keys());
     assert!(objects.keys().all(|key| !key.contains("UserId_s")), "{:?}", objects.keys());
+}
+
+#[cfg(feature = "mix")]
+#[test]
+fn every_setting_of_a_mix_reaches_the_task() {
+    use recorder::compositor::{Position, Rect, Rgb, TimeZone};
+    use recorder::mix::{ImageSource, Watermark};
+    use recorder::mixer::Fill;
+    use recorder::types::Size;
+
+    let body = format!(
+        r##"{{"SdkAppId": {APP}, "RoomId": "1", "UserId": "robot", "UserSig": "x",
+        "RecordParams": {{"RecordMode": 2, "FillType": 1}},
+        "MixTranscodeParams": {{"VideoParams": {{"Width": 640, "Height": 480, "Fps": 24, "BitRate": 700000, "Gop": 3}},
+            "AudioParams": {{"SampleRate": 2, "Channel": 1, "BitRate": 48000}}}},
+        "MixLayoutParams": {{"MixLayoutMode": 3, "BackGroundColor": "#102030", "WaterMarkList": [
+            {{"WaterMarkType": 0, "WaterMarkImage": {{"WaterMarkUrl": "http://h/a.png",
+                "Top": 2, "Left": 4, "Width": 6, "Height": 8}}}},
+            {{"WaterMarkType": 1, "WaterMarkChar": {{"Top": 10, "Left": 12, "Width": 14, "Height": 16, "Chars": "x",
+                "FontSize": 18, "FontColor": "#010203", "BackGroundColor": "#040506"}}}},
+            {{"WaterMarkType": 1, "WaterMarkChar": {{"Top": 0, "Left": 0, "Width": 0, "Height": 16, "Chars": "x"}}}},
+            {{"WaterMarkType": 2, "WaterMarkTimestamp": {{"Pos": 3, "TimeZone": -7}}}}]}},
+        "StorageParams": {{"CloudStorage":
+            {{"Vendor": 1, "Region": "r", "Bucket": "b", "AccessKey": "a", "SecretKey": "s"}}}}}}"##
+    );
+    let Request::Create(create) = request(Action::CreateCloudRecording, &body) else { panic!() };
+    let mix = task_options(&create, "t".parse().unwrap()).unwrap().mix.unwrap();
+    let size = |width, height| Size::new(width, height).unwrap();
+    assert_eq!((mix.video.size, mix.video.fps), (size(640, 480), 24));
+    assert_eq!((mix.video.bits_per_second, mix.video.gop_seconds), (700_000, 3));
+    assert_eq!((mix.audio.sample_rate, mix.audio.channels, mix.audio.bits_per_second), (44_100, 1, 48_000));
+    assert_eq!((mix.fill, mix.layout.background), (Fill::Black, Rgb::new(0x10, 0x20, 0x30)));
+    let [
+        Watermark::Image { image: ImageSource::Url(url), rect: image },
+        Watermark::Text { text, rect, style },
+        Watermark::Timestamp { position, zone, .. },
+    ] = &mix.watermarks[..]
+    else {
+        panic!("without the one that has no pixel: {:?}", mix.watermarks)
+    };
+    assert_eq!((url.as_str(), *image), ("http://h/a.png", Rect::new(4, 2, size(6, 8)).unwrap()));
+    assert_eq!((text.as_str(), *rect), ("x", Rect::new(12, 10, size(14, 16)).unwrap()));
+    assert_eq!((style.font_size, style.colour), (18, Rgb::new(1, 2, 3)));
+    assert_eq!(style.background, Some(Rgb::new(4, 5, 6)));
+    assert_eq!((*position, *zone), (Position::BottomRight, TimeZone::new(-7).unwrap()));
+}
+
+#[test]
+fn every_setting_of_a_recording_reaches_the_task() {
+    use recorder::{AvMerge, MediaSelection, OutputFormat, StreamSelection};
+
+    let options = |more: &str| task_options(&create(1, "robot", more), "t".parse().unwrap()).unwrap();
+    let formats = [
+        OutputFormat::Hls,
+        OutputFormat::HlsAndMp4,
+        OutputFormat::HlsAndAac,
+        OutputFormat::Mp4,
+        OutputFormat::Aac,
+    ];
+    for (number, want) in formats.into_iter().enumerate() {
+        assert_eq!(options(&format!(r#", "OutputFormat": {number}"#)).output, want);
+    }
+    let streams = [StreamSelection::AudioAndVideo, StreamSelection::AudioOnly, StreamSelection::VideoOnly];
+    for (number, want) in streams.into_iter().enumerate() {
+        assert_eq!(options(&format!(r#", "StreamType": {number}"#)).stream_type, want);
+    }
+    let media = [MediaSelection::Both, MediaSelection::MainOnly, MediaSelection::AuxOnly];
+    for (number, want) in media.into_iter().enumerate() {
+        assert_eq!(options(&format!(r#", "MediaId": {number}"#)).media, want);
+    }
+    for (number, want) in [AvMerge::Separate, AvMerge::Merged].into_iter().enumerate() {
+        assert_eq!(options(&format!(r#", "AvMerge": {number}"#)).merge, want);
+    }
+    let options = options(r#", "MaxMediaFileDuration": 7"#);
+    assert_eq!(options.max_file_duration.minutes(), 7);
+    assert_eq!(Some(options.max_idle), recorder::MaxIdleTime::from_secs(5));
+    assert_eq!((options.prefix.to_string(), options.robot.as_str()), ("p1".into(), "robot"));
 }
 
 #[test]
