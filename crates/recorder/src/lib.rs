@@ -82,7 +82,8 @@ pub use task::{MixOptions, MixOptionsError};
 
 #[cfg(feature = "api")]
 pub use service::{
-    InvalidTask, LifeError, RoomKey, Service, ServiceOptions, Stop, TaskLife, bucket_address, task_options,
+    InvalidTask, InvalidTemplate, LifeError, RoomKey, Service, ServiceOptions, Stop, TaskLife,
+    bucket_address, task_options,
 };
 pub use shell::{
     AskError, ClockMode, Outcome, Recorder, RecorderOptions, Recording, RecordingOptions, SendError,

@@ -180,12 +180,17 @@ async fn a_spool_that_breaks_ends_the_recording_and_keeps_the_rest() {
 async fn what_cannot_start_is_told() {
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("spool"), b"a file").unwrap();
-    let events = Events::new();
-    let options_now = told(options(), Bucket::memory()).with_on_callback(events.sink());
+    let bodies = std::sync::Arc::<std::sync::Mutex<Vec<u8>>>::default();
+    let heard = std::sync::Arc::clone(&bodies);
+    let options_now = told(options(), Bucket::memory()).with_on_callback(move |body| {
+        let mut bodies = heard.lock().unwrap();
+        bodies.extend(body.to_json_bytes());
+        bodies.push(b'\n');
+    });
     let error = recorder(root.path()).start(options_now).unwrap_err();
     assert!(matches!(error, StartError::Spool(_)), "{error:?}");
-    assert_eq!(events.numbers(), [301]);
-    assert!(matches!(events.all()[0], Payload::RecorderStart(recorder::callback::StartStatus::FAILED)));
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/failed-start.txt");
+    recorder_testkit::golden::assert_golden(&path, &bodies.lock().unwrap());
 
     let mut task = options();
     task.room = recorder::types::RoomId::text(&"x".repeat(64)).unwrap();

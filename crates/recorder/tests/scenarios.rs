@@ -74,10 +74,11 @@ fn nobody_comes() {
 }
 
 #[test]
-fn the_room_is_dismissed_or_the_robot_removed() {
+fn the_room_is_dismissed_or_the_robot_removed_or_displaced() {
     for (code, name) in [
         (LeaveCode::DISMISSED_BY_CUSTOMER, "room-dismissed"),
         (LeaveCode::REMOVED_BY_CUSTOMER, "robot-removed"),
+        (LeaveCode::DISPLACED, "robot-displaced"),
     ] {
         let mut sim = Sim::new(options());
         sim.enter("alice");

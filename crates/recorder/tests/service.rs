@@ -6,126 +6,14 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use recorder::api::wire::{DescribeCloudRecordingResponse, TaskStatus};
-use recorder::api::{Action, CreateRecording, RecordMode, Request, Secret, Vendor};
+use recorder::api::wire::TaskStatus;
+use recorder::api::{Action, RecordMode, Request, Secret, Vendor};
 use recorder::callback::{LeaveCode, Payload};
 use recorder::storage::Bucket;
-use recorder::types::{MediaId, MediaKind, RoomId, Sample, SdkAppId, Timescale, Timestamp};
-use recorder::{RoomEvent, RoomKey, Service, ServiceOptions, TrackOrigin, bucket_address, task_options};
+use recorder::{RoomEvent, Service, ServiceOptions, bucket_address, task_options};
 use support::id;
-use support::media::{microphone, silence};
-use support::shell::{PATIENCE, objects, recorder};
-
-const APP: u32 = 1_400_000_001;
-
-fn request(action: Action, body: &str) -> Request {
-    Request::from_json(action, body.as_bytes()).unwrap()
-}
-
-fn create(room: u32, robot: &str, more: &str) -> CreateRecording {
-    let body = format!(
-        r#"{{"SdkAppId": {APP}, "RoomId": "{room}", "UserId": "{robot}", "UserSig": "x",
-        "RecordParams": {{"RecordMode": 1, "MaxIdleTime": 5{more}}}, "StorageParams": {{"CloudStorage": {{"Vendor": 1,
-        "Region": "r", "Bucket": "b", "AccessKey": "a", "SecretKey": "s", "FileNamePrefix": ["p1"]}}}}}}"#
-    );
-    let Request::Create(request) = request(Action::CreateCloudRecording, &body) else { panic!() };
-    *request
-}
-
-fn room(room: u32) -> RoomKey {
-    RoomKey { app: SdkAppId::new(APP), room: RoomId::integer(room) }
-}
-
-/// A service into memory, and what it told: task and payload, in order.
-struct Told {
-    service: Service,
-    bucket: Bucket,
-    events: Arc<Mutex<Vec<(String, Payload)>>>,
-    _root: tempfile::TempDir,
-}
-
-impl Told {
-    fn new(max_running: usize) -> Self {
-        let (root, bucket) = (tempfile::tempdir().unwrap(), Bucket::memory());
-        let (events, opened) = (Arc::<Mutex<Vec<_>>>::default(), bucket.clone());
-        let heard = Arc::clone(&events);
-        let options = ServiceOptions::new(move |_| Ok(opened.clone()))
-            .with_max_running(max_running)
-            .with_on_callback(move |app, body| {
-                assert_eq!(app.get(), APP);
-                let event = body.event();
-                heard.lock().unwrap().push((event.task().as_str().to_owned(), event.payload().clone()));
-            });
-        Self { service: Service::new(recorder(root.path()), options), bucket, events, _root: root }
-    }
-
-    async fn start(&self, request: &CreateRecording) -> String {
-        self.service.create(request).await.unwrap().task_id
-    }
-
-    async fn describe(&self, task: &str) -> Result<DescribeCloudRecordingResponse, String> {
-        let body = format!(r#"{{"SdkAppId": {APP}, "TaskId": "{task}"}}"#);
-        let Request::Describe(request) = request(Action::DescribeCloudRecording, &body) else { panic!() };
-        self.service.describe(&request).await.map_err(|error| error.code().to_owned())
-    }
-
-    fn delete(&self, app: u32, task: &str) -> Result<String, String> {
-        let body = format!(r#"{{"SdkAppId": {app}, "TaskId": "{task}"}}"#);
-        let Request::Delete(request) = request(Action::DeleteCloudRecording, &body) else { panic!() };
-        self.service.delete(&request).map(|answer| answer.task_id).map_err(|error| error.code().to_owned())
-    }
-
-    fn modify(&self, task: &str, more: &str) -> Result<(), String> {
-        let body = format!(r#"{{"SdkAppId": {APP}, "TaskId": "{task}"{more}}}"#);
-        let Request::Modify(request) = request(Action::ModifyCloudRecording, &body) else { panic!() };
-        self.service.modify(&request).map(drop).map_err(|error| error.code().to_owned())
-    }
-
-    /// Numbers of a task's events, with the code of 302 and the status of 301.
-    fn story(&self, task: &str) -> String {
-        let events = self.events.lock().unwrap();
-        let own = events.iter().filter(|(other, _)| other == task);
-        own.map(|(_, payload)| match payload {
-            Payload::RecorderStart(status) => format!("301:{}", status.number()),
-            Payload::RecorderStop(code) => format!("302:{}", code.number()),
-            Payload::UploadStop(status) => format!("305:{}", status.number()),
-            other => other.event_type().number().to_string(),
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
-    }
-
-    async fn until(&self, what: &str, wanted: impl AsyncFn() -> bool) {
-        let begun = Instant::now();
-        while !wanted().await {
-            assert!(begun.elapsed() < PATIENCE, "{what} does not come: {:?}", self.events.lock().unwrap());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    async fn until_over(&self, task: &str) {
-        self.until("the end", async || self.describe(task).await == Err("ResourceNotFound".into())).await;
-    }
-
-    fn enter(&self, at: u32, user: &str) {
-        self.service.event(&room(at), &RoomEvent::Enter { user: id(user) });
-        let publish = RoomEvent::Publish {
-            user: id(user),
-            media: MediaId::Main,
-            config: microphone().config(),
-            origin: TrackOrigin::FirstArrival,
-        };
-        self.service.event(&room(at), &publish);
-    }
-
-    fn speak(&self, at: u32, user: &str, frames: std::ops::Range<i64>) {
-        for frame in frames {
-            let sample = Sample::new(Timestamp::new(frame * 1024, Timescale::HZ_48000), silence());
-            let (media, kind) = (MediaId::Main, MediaKind::Audio);
-            self.service.event(&room(at), &RoomEvent::Sample { user: id(user), media, kind, sample });
-        }
-    }
-}
+use support::service::{APP, Told, create, request, room};
+use support::shell::{objects, recorder};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_from_creation_to_the_end() {

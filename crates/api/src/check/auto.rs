@@ -1,13 +1,15 @@
 use std::time::Duration;
 
 use recorder_callback::{CallbackKey, CallbackUrl};
+use recorder_types::{RoomId, SdkAppId, UserId};
 
 use super::at::At;
-use super::coded::{OutputFormat, StreamType};
-use super::record::file_duration;
+use super::coded::{AvMerge, FillType, MediaSelection, OutputFormat, StreamType, SubscribeAbility};
+use super::record::{RecordMode, RecordSettings, UserList, file_duration};
+use super::request::{CreateRecording, DEFAULT_EXPIRY};
 use super::storage::Storage;
 use crate::error::{FieldPath, Problem, RequestError, TextRule};
-use crate::{read, tree, wire};
+use crate::{Secret, read, tree, wire};
 
 /// How rooms are recorded without a call: one single-stream task per room, from its first publication on.
 ///
@@ -41,6 +43,34 @@ impl AutoRecording {
         let root = |problem| RequestError { path: FieldPath::default(), problem };
         let wire: wire::AutoRecordingTemplate = read::read(&tree::from_json(text).map_err(root)?)?;
         wire.check()
+    }
+
+    /// The request that asks for the same in `room`, with everyone's streams and without a signature. Its `max_idle` is
+    /// the resumption timeout, which may be shorter than a caller's may.
+    #[must_use]
+    pub fn to_request(&self, app: SdkAppId, room: RoomId, robot: UserId) -> CreateRecording {
+        CreateRecording {
+            app,
+            room,
+            robot,
+            user_sig: Secret::new(""),
+            mode: RecordMode::SingleStream,
+            record: RecordSettings {
+                max_idle: self.resumption_timeout,
+                stream_type: self.stream_type,
+                audio_users: UserList::Everyone,
+                video_users: UserList::Everyone,
+                output: self.output,
+                merge: AvMerge::Separate,
+                max_file_duration: self.max_file_duration,
+                media: MediaSelection::Both,
+                fill: FillType::LastPicture,
+                mixed_streams: SubscribeAbility::WithoutMixed,
+            },
+            storage: self.storage.clone(),
+            resource_expires_after: DEFAULT_EXPIRY,
+            private_map_key: None,
+        }
     }
 }
 

@@ -129,6 +129,9 @@ impl Request {
     }
 }
 
+/// How long a task can be asked for where the request does not say (`ResourceExpiredHour`): 72 h.
+pub(super) const DEFAULT_EXPIRY: Duration = Duration::from_secs(72 * 3600);
+
 /// Starts a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -219,7 +222,14 @@ impl wire::CreateCloudRecordingRequest {
                 self.mix_layout_params,
             )?)),
         };
-        let hours: u32 = at.number("ResourceExpiredHour", self.resource_expired_hour, 72, 6..=720)?;
+        let expires = match self.resource_expired_hour {
+            None => DEFAULT_EXPIRY,
+            Some(_) => {
+                let hours: u64 =
+                    at.required_number("ResourceExpiredHour", self.resource_expired_hour, 6..=720)?;
+                Duration::from_secs(hours * 3600)
+            }
+        };
         Ok(CreateRecording {
             app,
             room,
@@ -228,7 +238,7 @@ impl wire::CreateCloudRecordingRequest {
             mode,
             record,
             storage,
-            resource_expires_after: Duration::from_secs(u64::from(hours) * 3600),
+            resource_expires_after: expires,
             private_map_key: at.secret("PrivateMapKey", self.private_map_key, MAX_SIG_BYTES)?,
         })
     }

@@ -1,5 +1,6 @@
 //! The life of tasks by the calls of the recording API.
 
+mod auto;
 mod life;
 #[cfg(feature = "mix")]
 mod mix;
@@ -7,6 +8,7 @@ mod options;
 mod room;
 mod tasks;
 
+pub use auto::InvalidTemplate;
 pub use life::{LifeError, Stop, TaskLife};
 pub use options::{InvalidTask, bucket_address, task_options};
 pub use room::RoomKey;

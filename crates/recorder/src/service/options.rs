@@ -42,6 +42,7 @@ impl From<InvalidTask> for ServiceError {
 
 /// What a request asks for, as a task with the id `task`.
 ///
+/// `max_idle` may be as short as 1 s, as auto-recording templates have it.
 /// `FillType` has no meaning for a single-stream task here, whose video is passed through as it comes, nor has
 /// `SubscribeAbility` for any: the embedder says which streams there are. Images that a layout or a watermark names are
 /// fetched by the recording, with the feature `http`.
@@ -90,7 +91,7 @@ pub fn task_options(request: &CreateRecording, task: TaskId) -> Result<TaskOptio
 }
 
 fn max_idle(record: &RecordSettings) -> Option<MaxIdleTime> {
-    u32::try_from(record.max_idle.as_secs()).ok().and_then(MaxIdleTime::from_secs)
+    u32::try_from(record.max_idle.as_secs()).ok().and_then(MaxIdleTime::from_template_secs)
 }
 
 fn max_file_duration(record: &RecordSettings) -> Option<MaxFileDuration> {

@@ -18,11 +18,13 @@ use recorder_naming::encode_field;
 use recorder_storage::{Bucket, StorageError};
 use recorder_types::{RoomTime, SdkAppId, Size, TaskId, UserId};
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
+use super::auto::Template;
 use super::life::{LifeError, Stop, TaskLife};
 use super::options::{InvalidTask, subscription, task_options};
-use super::room::{Room, RoomKey};
-use crate::shell::{Recorder, Recording, RecordingOptions, SendError, Status};
+use super::room::{Departure, Room, RoomKey};
+use crate::shell::{Clock, Recorder, Recording, RecordingOptions, SendError, Status};
 use crate::task::{FileSetReport, RoomEvent, TaskState, track_type};
 
 /// How long a task may take to say how it is; after that the answer is how it was.
@@ -38,6 +40,9 @@ type OnCallback = Arc<dyn Fn(SdkAppId, &CallbackBody) + Send + Sync>;
 pub struct ServiceOptions {
     /// Tasks that run at a time. Default 100.
     pub max_running: usize,
+    /// How events are sent to the address of an auto-recording template. Default: to public addresses only.
+    #[cfg(feature = "http")]
+    pub template_callbacks: recorder_callback::DelivererOptions,
     open: OpenBucket,
     adjust: Adjust,
     on_callback: OnCallback,
@@ -52,6 +57,8 @@ impl ServiceOptions {
     ) -> Self {
         Self {
             max_running: MAX_RUNNING_TASKS,
+            #[cfg(feature = "http")]
+            template_callbacks: recorder_callback::DelivererOptions::default(),
             open: Arc::new(open),
             adjust: Arc::new(|_, options| options),
             on_callback: Arc::new(|_, _| ()),
@@ -65,8 +72,19 @@ impl ServiceOptions {
         self
     }
 
+    /// Sets [`ServiceOptions::template_callbacks`].
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn with_template_callbacks(mut self, options: recorder_callback::DelivererOptions) -> Self {
+        self.template_callbacks = options;
+        self
+    }
+
     /// Changes the options of each recording before it starts: uploader, key frame requests, delivery of callbacks.
-    /// A function for callbacks set there is not called; [`Self::with_on_callback`] has its place.
+    /// A function for callbacks set there is not called; [`Self::with_on_callback`] has its place. For a recording by
+    /// template, the request is that of
+    /// [`AutoRecording::to_request`](recorder_api::AutoRecording::to_request), and the template's address for callbacks,
+    /// if it has one, goes before what is set there.
     #[must_use]
     pub fn with_adjust(
         mut self,
@@ -101,16 +119,18 @@ impl fmt::Debug for ServiceOptions {
 /// # Specification
 /// `trtc-api.md` section 2.
 #[derive(Clone)]
-pub struct Service(Arc<Inner>);
+pub struct Service(pub(super) Arc<Inner>);
 
-struct Inner {
+/// Locks are taken in this order: rooms, a room, templates, life, slots.
+pub(super) struct Inner {
     recorder: Recorder,
-    options: ServiceOptions,
-    runtime: Handle,
+    pub(super) options: ServiceOptions,
+    pub(super) runtime: Handle,
     started: Instant,
     life: Mutex<TaskLife>,
     slots: Mutex<HashMap<TaskId, Slot>>,
     rooms: RwLock<HashMap<RoomKey, Arc<Mutex<Room>>>>,
+    pub(super) templates: RwLock<HashMap<SdkAppId, Arc<Template>>>,
 }
 
 struct Slot {
@@ -158,13 +178,14 @@ impl Service {
             life,
             slots: Mutex::default(),
             rooms: RwLock::default(),
+            templates: RwLock::default(),
         }))
     }
 
     /// Time since the service began: the clock of [`TrackOrigin::At`](crate::TrackOrigin::At) in its events.
     #[must_use]
     pub fn now(&self) -> RoomTime {
-        RoomTime::from_nanos(i64::try_from(self.0.started.elapsed().as_nanos()).unwrap_or(i64::MAX))
+        self.0.now()
     }
 
     /// Tasks whose robot is in its room.
@@ -181,15 +202,17 @@ impl Service {
             RoomEvent::Subscribe { .. } => {}
             #[cfg(feature = "mix")]
             RoomEvent::Layout { .. } => {}
-            RoomEvent::Enter { .. } => lock(&self.0.room(room)).event(event),
-            _ => {
-                let known = self.0.rooms.read().unwrap_or_else(PoisonError::into_inner).get(room).cloned();
-                if let Some(known) = known {
-                    lock(&known).event(event);
-                    if matches!(event, RoomEvent::Leave { .. }) {
-                        self.0.forget_empty(room);
-                    }
+            RoomEvent::Enter { .. } => self.0.in_room(room, |at| at.event(event)),
+            RoomEvent::Leave { .. } => {
+                if self.0.in_known_room(room, |at| at.event(event)).is_some() {
+                    self.0.forget_empty(room);
                 }
+            }
+            _ => {
+                self.0.in_known_room(room, |at| {
+                    at.event(event);
+                    self.0.begin_if_due(at, room);
+                });
             }
         }
     }
@@ -197,8 +220,11 @@ impl Service {
     /// The room is over: dismissed by the customer or the server, or the connection to it is lost
     /// ([`LeaveCode::ROOM_TIMEOUT`]). Every task in it ends.
     pub fn dismiss(&self, room: &RoomKey, code: LeaveCode) {
+        let gone = self.0.rooms.write().unwrap_or_else(PoisonError::into_inner).remove(room);
+        if let Some(gone) = gone {
+            lock(&gone).dismiss();
+        }
         let stops = lock(&self.0.life).leave_room(room, None, code);
-        self.0.rooms.write().unwrap_or_else(PoisonError::into_inner).remove(room);
         stops.iter().for_each(|stop| self.0.stop(stop));
     }
 
@@ -217,35 +243,14 @@ impl Service {
         request: &CreateRecording,
     ) -> Result<CreateCloudRecordingResponse, ServiceError> {
         let id = new_task_id(request.app).map_err(|error| internal(&error))?;
-        let task = task_options(request, id.clone())?;
-        let Storage::Bucket(bucket) = &request.storage else { return Err(InvalidTask::Vod.into()) };
-        let bucket = (self.0.options.open)(bucket)
-            .map_err(|error| ServiceError::new(ErrorCode::FailedOperation, format!("the bucket: {error}")))?;
         let room = RoomKey { app: request.app, room: request.room.clone() };
-        let options = (self.0.options.adjust)(request, RecordingOptions::new(task, bucket));
-        let options = options.with_on_callback(self.0.callback_sink(id.clone(), room.clone()));
-
-        let place = (room.clone(), request.robot.clone());
-        let (now, expires) = (self.0.started.elapsed(), request.resource_expires_after);
-        let displaced = lock(&self.0.life).create(now, id.clone(), place, expires)?;
-        let canvas = match &request.mode {
-            RecordMode::SingleStream => None,
-            RecordMode::Mixed(settings) => Some(settings.canvas),
-        };
-        let slot = Slot { room: room.clone(), canvas, phase: SlotPhase::Starting { stop: None } };
-        lock(&self.0.slots).insert(id.clone(), slot);
-        if let Some(stop) = displaced {
-            self.0.stop(&stop);
+        let options = self.0.prepare(request, &id, &room)?;
+        let clock = Clock::start(options.clock);
+        if let Some(displaced) = self.0.admit(request, &id, &room)? {
+            self.0.stop(&displaced);
         }
-        // The spool's directory is made and synced: not on a thread of the runtime.
-        let recorder = self.0.recorder.clone();
-        let zero = self.now();
-        let started = self.0.runtime.spawn_blocking(move || recorder.start(options)).await;
-        let started = started.map_err(|error| internal(&error));
-        let recording = started
-            .and_then(|started| started.map_err(|error| internal(&error)))
-            .inspect_err(|_| self.0.ended(&id, &room))?;
-        self.0.begin(&id, &room, recording, zero);
+        self.0.in_room(&room, |at| at.join(id.clone(), clock, self.now()));
+        self.0.start(id.clone(), room, clock, options).await.map_err(|error| internal(&error))??;
         Ok(CreateCloudRecordingResponse { task_id: id.as_str().to_owned() })
     }
 
@@ -259,9 +264,12 @@ impl Service {
     ) -> Result<DescribeCloudRecordingResponse, ServiceError> {
         let id = lock(&self.0.life).find(self.0.started.elapsed(), request.app, &request.task)?;
         let (recording, _) = self.0.recording(&id).ok_or(LifeError::NotFound)?;
-        let status = match tokio::time::timeout(DESCRIBE_PATIENCE, recording.describe()).await {
-            Ok(Some(status)) => Some(status),
-            Ok(None) | Err(_) => None,
+        let status = match recording {
+            // It may take its time, or be over.
+            Some(recording) => {
+                tokio::time::timeout(DESCRIBE_PATIENCE, recording.describe()).await.ok().flatten()
+            }
+            None => None,
         };
         let status = self.0.remember(&id, status);
         let state = match (&status, lock(&self.0.life).is_running(&id)) {
@@ -298,6 +306,8 @@ impl Service {
         };
         let subscription = subscription(&request.audio_users, &request.video_users)?;
         let (recording, canvas) = self.0.recording(&id).ok_or(LifeError::NotFound)?;
+        let starting = || ServiceError::new(ErrorCode::FailedOperation, "the task is starting");
+        let recording = recording.ok_or_else(starting)?;
         if let Some(canvas) = canvas {
             request.layout.check_canvas(canvas).map_err(|error| ServiceError::from(&error))?;
         }
@@ -325,6 +335,10 @@ impl Service {
     /// Ends every task ([`LeaveCode::REMOVED_BY_SERVER`]) and waits until each has delivered its files or kept them in
     /// the spool. Calls that come meanwhile are answered as ever: stop taking them first.
     pub async fn shut_down(&self) {
+        self.0.templates.write().unwrap_or_else(PoisonError::into_inner).clear();
+        let rooms: Vec<_> =
+            self.0.rooms.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        rooms.iter().for_each(|room| lock(room).without_auto());
         let slots: Vec<(TaskId, Option<Recording>)> = lock(&self.0.slots)
             .iter()
             .map(|(id, slot)| (id.clone(), slot.phase.recording().cloned()))
@@ -350,23 +364,104 @@ impl SlotPhase {
 }
 
 impl Inner {
-    fn room(&self, key: &RoomKey) -> Arc<Mutex<Room>> {
-        Arc::clone(self.rooms.write().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default())
+    pub(super) fn now(&self) -> RoomTime {
+        RoomTime::from_nanos(i64::try_from(self.started.elapsed().as_nanos()).unwrap_or(i64::MAX))
     }
 
-    fn forget_empty(&self, key: &RoomKey) {
-        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(entry) = rooms.entry(key.clone()) {
-            // Nobody else can take hold of it while the map is locked.
-            let unused = Arc::strong_count(entry.get()) == 1 && lock(entry.get()).is_empty();
-            if unused {
-                entry.remove();
+    /// Does `what` in a room, which comes into being if it is not there.
+    fn in_room<T>(&self, key: &RoomKey, what: impl FnOnce(&mut Room) -> T) -> T {
+        loop {
+            let room = {
+                let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(rooms.entry(key.clone()).or_insert_with(|| self.new_room(key.app)))
+            };
+            let mut at = lock(&room);
+            // A room that is gone is not in the map any more.
+            if !at.is_gone() {
+                return what(&mut at);
             }
         }
     }
 
-    /// The recording runs: it joins its room, or ends at once if that was decided meanwhile.
-    fn begin(self: &Arc<Self>, id: &TaskId, room: &RoomKey, recording: Recording, zero: RoomTime) {
+    fn new_room(&self, app: SdkAppId) -> Arc<Mutex<Room>> {
+        let templates = self.templates.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::new(Mutex::new(Room::new(templates.get(&app).cloned())))
+    }
+
+    fn in_known_room<T>(&self, key: &RoomKey, what: impl FnOnce(&mut Room) -> T) -> Option<T> {
+        let room = self.rooms.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        room.map(|room| what(&mut lock(&room)))
+    }
+
+    fn forget_empty(&self, key: &RoomKey) {
+        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(entry) = rooms.entry(key.clone())
+            && lock(entry.get()).dismiss_if_empty()
+        {
+            entry.remove();
+        }
+    }
+
+    /// What a request asks for, as a recording with the id `id`.
+    pub(super) fn prepare(
+        self: &Arc<Self>,
+        request: &CreateRecording,
+        id: &TaskId,
+        room: &RoomKey,
+    ) -> Result<RecordingOptions, ServiceError> {
+        let task = task_options(request, id.clone())?;
+        let Storage::Bucket(bucket) = &request.storage else { return Err(InvalidTask::Vod.into()) };
+        let bucket = (self.options.open)(bucket)
+            .map_err(|error| ServiceError::new(ErrorCode::FailedOperation, format!("the bucket: {error}")))?;
+        let options = (self.options.adjust)(request, RecordingOptions::new(task, bucket));
+        Ok(options.with_on_callback(self.callback_sink(id.clone(), room.clone())))
+    }
+
+    /// Gives a task its place. The one that it displaces is to be stopped.
+    pub(super) fn admit(
+        &self,
+        request: &CreateRecording,
+        id: &TaskId,
+        room: &RoomKey,
+    ) -> Result<Option<Stop>, ServiceError> {
+        let place = (room.clone(), request.robot.clone());
+        let (now, expires) = (self.started.elapsed(), request.resource_expires_after);
+        let canvas = match &request.mode {
+            RecordMode::SingleStream => None,
+            RecordMode::Mixed(settings) => Some(settings.canvas),
+        };
+        let slot = Slot { room: room.clone(), canvas, phase: SlotPhase::Starting { stop: None } };
+        // Whoever ends the task from now on finds its slot.
+        let mut life = lock(&self.life);
+        let displaced = life.create(now, id.clone(), place, expires)?;
+        lock(&self.slots).insert(id.clone(), slot);
+        Ok(displaced)
+    }
+
+    /// Starts what was admitted and has joined its room, also if nobody waits for it.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        id: TaskId,
+        room: RoomKey,
+        clock: Clock,
+        options: RecordingOptions,
+    ) -> JoinHandle<Result<(), ServiceError>> {
+        let inner = Arc::clone(self);
+        self.runtime.spawn(async move {
+            // The spool's directory is made and synced: not on a thread of the runtime.
+            let recorder = inner.recorder.clone();
+            let started = inner.runtime.spawn_blocking(move || recorder.start_since(clock, options)).await;
+            let started = started.map_err(|error| internal(&error));
+            let recording = started
+                .and_then(|started| started.map_err(|error| internal(&error)))
+                .inspect_err(|_| inner.ended(&id, &room))?;
+            inner.begin(&id, &room, recording);
+            Ok(())
+        })
+    }
+
+    /// The recording runs: it hears its room, or ends at once if that was decided meanwhile.
+    fn begin(self: &Arc<Self>, id: &TaskId, room: &RoomKey, recording: Recording) {
         let stop = {
             let mut slots = lock(&self.slots);
             match slots.get_mut(id) {
@@ -382,10 +477,7 @@ impl Inner {
         };
         match stop {
             Some(code) => self.send(&recording, RoomEvent::Stop { code }),
-            None => lock(&self.room(room)).join(id.clone(), recording.clone(), zero),
-        }
-        if !lock(&self.life).is_running(id) {
-            self.leave(id, room); // it left between the two
+            None => drop(self.in_known_room(room, |at| at.open(id, &recording))),
         }
         let (inner, id, room) = (Arc::downgrade(self), id.clone(), room.clone());
         self.runtime.spawn(async move {
@@ -398,20 +490,23 @@ impl Inner {
     }
 
     /// Ends a recording that the life of tasks has let go.
-    fn stop(&self, stop: &Stop) {
+    fn stop(self: &Arc<Self>, stop: &Stop) {
         let (room, recording) = {
             let mut slots = lock(&self.slots);
             let Some(slot) = slots.get_mut(&stop.task) else { return };
-            match &mut slot.phase {
+            let recording = match &mut slot.phase {
                 SlotPhase::Starting { stop: code } => {
                     code.get_or_insert(stop.code);
-                    return;
+                    None
                 }
-                SlotPhase::Started { recording, .. } => (slot.room.clone(), recording.clone()),
-            }
+                SlotPhase::Started { recording, .. } => Some(recording.clone()),
+            };
+            (slot.room.clone(), recording)
         };
-        self.leave(&stop.task, &room);
-        self.send(&recording, RoomEvent::Stop { code: stop.code });
+        self.leave(&stop.task, &room, Departure::Called);
+        if let Some(recording) = recording {
+            self.send(&recording, RoomEvent::Stop { code: stop.code });
+        }
     }
 
     /// Hands over what the task must not miss. If its queue is full, somebody waits for it, but not the caller.
@@ -426,26 +521,29 @@ impl Inner {
         }
     }
 
-    fn leave(&self, id: &TaskId, room: &RoomKey) {
-        let known = self.rooms.read().unwrap_or_else(PoisonError::into_inner).get(room).cloned();
-        if let Some(known) = known {
-            lock(&known).leave(id);
-            drop(known);
+    fn leave(self: &Arc<Self>, id: &TaskId, room: &RoomKey, why: Departure) {
+        let left = self.in_known_room(room, |at| {
+            at.leave(id, why, self.now());
+            if why == Departure::Idle {
+                self.begin_if_due(at, room); // somebody came at the very moment
+            }
+        });
+        if left.is_some() {
             self.forget_empty(room);
         }
     }
 
-    fn ended(&self, id: &TaskId, room: &RoomKey) {
+    fn ended(self: &Arc<Self>, id: &TaskId, room: &RoomKey) {
         lock(&self.life).ended(id);
         lock(&self.slots).remove(id);
-        self.leave(id, room);
+        self.leave(id, room, Departure::Failed);
     }
 
-    /// The recording of a task that has started, and its canvas if it is mixed.
-    fn recording(&self, id: &TaskId) -> Option<(Recording, Option<Size>)> {
+    /// The recording of a task, if it has started, and its canvas if it is mixed.
+    fn recording(&self, id: &TaskId) -> Option<(Option<Recording>, Option<Size>)> {
         let slots = lock(&self.slots);
         let slot = slots.get(id)?;
-        Some((slot.phase.recording()?.clone(), slot.canvas))
+        Some((slot.phase.recording().cloned(), slot.canvas))
     }
 
     /// The newest status that is known: `status`, or else the last one.
@@ -470,11 +568,12 @@ impl Inner {
         let inner = Arc::downgrade(self);
         let on_callback = Arc::clone(&self.options.on_callback);
         move |body| {
-            if matches!(body.event().payload(), Payload::RecorderStop(_))
+            if let Payload::RecorderStop(code) = body.event().payload()
                 && let Some(inner) = Weak::upgrade(&inner)
             {
                 lock(&inner.life).left(&id);
-                inner.leave(&id, &room);
+                let why = if *code == LeaveCode::IDLE { Departure::Idle } else { Departure::Failed };
+                inner.leave(&id, &room, why);
             }
             on_callback(room.app, body);
         }
@@ -492,12 +591,12 @@ fn storage_file(set: &FileSetReport) -> Option<StorageFile> {
 
 /// An id in the service's shape: some 60 characters of the alphabet of file names. Not to be guessed in practice: its 128
 /// bits come from the keys that the standard library seeds its hash maps with.
-fn new_task_id(app: SdkAppId) -> Result<TaskId, recorder_types::InvalidTaskId> {
+pub(super) fn new_task_id(app: SdkAppId) -> Result<TaskId, recorder_types::InvalidTaskId> {
     let bits = || RandomState::new().build_hasher().finish();
     encode_field(format!("{app}_{:016x}{:016x}", bits(), bits()).as_bytes()).parse()
 }
 
-fn internal(error: &(dyn std::error::Error + 'static)) -> ServiceError {
+pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> ServiceError {
     tracing::error!(error, "a task could not start");
     ServiceError::new(ErrorCode::InternalErrorCrInternalError, "the task could not start")
 }
@@ -510,5 +609,28 @@ impl From<LifeError> for ServiceError {
             LifeError::TooManyTasks { .. } => ErrorCode::FailedOperationRestrictedConcurrency,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recorder_types::RoomId;
+
+    use super::*;
+    use crate::shell::RecorderOptions;
+
+    #[tokio::test]
+    async fn rooms_are_forgotten_when_everyone_has_left() {
+        let root = tempfile::tempdir().unwrap();
+        let recorder = Recorder::new(RecorderOptions::new(root.path()));
+        let service = Service::new(recorder, ServiceOptions::new(|_| Ok(Bucket::memory())));
+        let user: UserId = "alice".parse().unwrap();
+        for number in 0..100 {
+            let room = RoomKey { app: SdkAppId::new(1), room: RoomId::integer(number) };
+            service.event(&room, &RoomEvent::Enter { user: user.clone() });
+            assert_eq!(service.0.rooms.read().unwrap().len(), 1);
+            service.event(&room, &RoomEvent::Leave { user: user.clone() });
+        }
+        assert!(service.0.rooms.read().unwrap().is_empty());
     }
 }

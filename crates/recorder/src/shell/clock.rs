@@ -20,27 +20,28 @@ pub enum ClockMode {
 
 /// A clock that was started: gives the time since then, and the wall clock beside it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     mode: ClockMode,
     started: Instant,
+    wall: UnixMillis,
 }
 
 impl Clock {
-    pub(super) fn start(mode: ClockMode) -> Self {
-        Self { mode, started: Instant::now() }
-    }
-
-    /// The time at the start.
-    pub(super) fn zero(self) -> Now {
-        let wall = match self.mode {
+    pub(crate) fn start(mode: ClockMode) -> Self {
+        let wall = match mode {
             ClockMode::System => wall_clock(),
             ClockMode::Told { start } => start,
         };
-        Now { room: RoomTime::ZERO, wall }
+        Self { mode, started: Instant::now(), wall }
+    }
+
+    /// The time at the start.
+    pub(crate) const fn zero(self) -> Now {
+        Now { room: RoomTime::ZERO, wall: self.wall }
     }
 
     /// The time now; `None` where the embedder tells it.
-    pub(super) fn now(self) -> Option<Now> {
+    pub(crate) fn now(self) -> Option<Now> {
         match self.mode {
             ClockMode::System => {
                 let nanos = i64::try_from(self.started.elapsed().as_nanos()).unwrap_or(i64::MAX);

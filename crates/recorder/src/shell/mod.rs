@@ -11,7 +11,13 @@ mod options;
 mod recorder;
 mod recording;
 
+#[cfg(feature = "api")]
+pub(crate) use self::clock::Clock;
 pub use self::clock::ClockMode;
 pub use self::options::{RecorderOptions, RecordingOptions};
+#[cfg(feature = "api")]
+pub(crate) use self::recorder::tell_failed_start;
 pub use self::recorder::{Recorder, StartError};
+#[cfg(feature = "api")]
+pub(crate) use self::recording::QUEUED_EVENTS;
 pub use self::recording::{AskError, Outcome, Recording, SendError, Status};

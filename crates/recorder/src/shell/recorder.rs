@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::clock::Clock;
 use super::driver::Driver;
+use super::notify::Notifier;
 use super::options::{RecorderOptions, RecordingOptions};
 use super::recording::{QUEUED_EVENTS, Recording};
 use crate::task::{EventError, TaskCore};
@@ -33,8 +34,17 @@ impl Recorder {
     /// # Panics
     /// Outside of a tokio runtime with timers.
     pub fn start(&self, options: RecordingOptions) -> Result<Recording, StartError> {
-        let runtime = Handle::current();
         let clock = Clock::start(options.clock);
+        self.start_since(clock, options)
+    }
+
+    /// As [`Self::start`], for a recording that began when `clock` was started.
+    pub(crate) fn start_since(
+        &self,
+        clock: Clock,
+        options: RecordingOptions,
+    ) -> Result<Recording, StartError> {
+        let runtime = Handle::current();
         let zero = clock.zero();
         let prepared = (|| {
             let core = TaskCore::new(options.task.clone(), zero).map_err(StartError::Names)?;
@@ -48,12 +58,7 @@ impl Recorder {
                 .map_err(StartError::Spool)?;
             Ok((core, directory, spool))
         })();
-        let (core, directory, spool) = prepared.inspect_err(|_| {
-            let task = &options.task;
-            let payload = Payload::RecorderStart(StartStatus::FAILED);
-            let event = Event::new(zero.wall, &task.room, task.robot.clone(), task.task.clone(), payload);
-            super::notify::Notifier::new(&options).send(&CallbackBody::new(event, zero.wall));
-        })?;
+        let (core, directory, spool) = prepared.inspect_err(|_| tell_failed_start(&options, clock))?;
         let (uploader, reports) =
             Uploader::spawn(options.bucket.clone(), directory.clone(), &spool, options.uploader.clone());
         let (events, inbox) = mpsc::channel(QUEUED_EVENTS);
@@ -71,6 +76,14 @@ impl Recorder {
             .map_err(StartError::Thread)?;
         Ok(Recording::new(events, room, queue_bytes, clock, ended))
     }
+}
+
+/// Event 301 with status 1.
+pub(crate) fn tell_failed_start(options: &RecordingOptions, clock: Clock) {
+    let (task, at) = (&options.task, clock.zero().wall);
+    let payload = Payload::RecorderStart(StartStatus::FAILED);
+    let event = Event::new(at, &task.room, task.robot.clone(), task.task.clone(), payload);
+    Notifier::new(options).send(&CallbackBody::new(event, at));
 }
 
 /// Why a recording could not start.

@@ -7,7 +7,7 @@ use super::clock::Clock;
 use crate::task::{EventError, FileSetReport, MadeFile, Now, Refused, RoomEvent, TaskState};
 
 /// Events that may wait for the task's thread; their bytes have a limit of their own.
-pub(super) const QUEUED_EVENTS: usize = 8192;
+pub(crate) const QUEUED_EVENTS: usize = 8192;
 
 /// A running recording: the door for the room's events. Cheap to clone; the recording ends as if stopped when the
 /// last clone is dropped.
@@ -89,7 +89,11 @@ impl Recording {
     /// # Errors
     /// [`SendError`]; the event is lost and the recording goes on.
     pub fn event(&self, event: RoomEvent) -> Result<(), SendError> {
-        let now = self.clock.now().ok_or(SendError::TimeIsTold)?;
+        self.try_event_at(self.clock.now().ok_or(SendError::TimeIsTold)?, event)
+    }
+
+    /// As [`Recording::event`], for one that happened at `now`.
+    pub(crate) fn try_event_at(&self, now: Now, event: RoomEvent) -> Result<(), SendError> {
         let room = match self.weight(&event) {
             0 => None,
             bytes => Some(self.room.clone().try_acquire_many_owned(bytes).map_err(|_| SendError::Full)?),

@@ -124,7 +124,8 @@ pub enum AvMerge {
     Merged,
 }
 
-/// How long a room may stay without anchors: 5 s to 86 400 s, 30 s by default.
+/// How long a room may stay without anchors: 5 s to 86 400 s (1 s to 86 400 s for recordings by template), 30 s by
+/// default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaxIdleTime(NonZeroU32);
 
@@ -136,6 +137,12 @@ impl MaxIdleTime {
     #[must_use]
     pub fn from_secs(secs: u32) -> Option<Self> {
         NonZeroU32::new(secs).filter(|_| Self::RANGE.contains(&secs)).map(Self)
+    }
+
+    /// A time of an auto-recording template, which may be shorter: 1 s to 86 400 s.
+    #[cfg(feature = "api")]
+    pub(crate) fn from_template_secs(secs: u32) -> Option<Self> {
+        NonZeroU32::new(secs).filter(|_| secs <= *Self::RANGE.end()).map(Self)
     }
 
     /// The time as a duration.

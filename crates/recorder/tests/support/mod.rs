@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing)]
 
 pub mod media;
+#[cfg(feature = "api")]
+pub mod service;
 pub mod shell;
 pub mod sim;
 
