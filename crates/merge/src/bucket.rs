@@ -3,12 +3,13 @@ use std::io::{self, BufWriter, Write};
 
 use bytes::Bytes;
 use recorder_storage::{Bucket, ObjectKey, PutMode, StorageError};
+use recorder_types::with_causes;
 use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
 
 use crate::folder::{Folder, parse_playlist_name};
 use crate::sink::{Sink, SinkFile};
-use crate::source::{Source, check_name, check_size};
+use crate::source::{Source, check_name, check_playlist_size, check_size};
 
 /// A folder in a bucket, to read from and to write to.
 ///
@@ -57,8 +58,11 @@ impl Source for BucketFolder {
                 continue;
             };
             if parse_playlist_name(name).is_some() {
-                let text = self.runtime.block_on(self.bucket.get(&object.key)).map_err(other)?;
-                folder.add_playlist(name, &String::from_utf8_lossy(&text));
+                let get = || self.runtime.block_on(self.bucket.get(&object.key)).map_err(other);
+                match check_playlist_size(object.size).and_then(|()| get()) {
+                    Ok(text) => folder.add_playlist(name, &String::from_utf8_lossy(&text)),
+                    Err(error) => folder.add_unreadable(name, with_causes(&error)),
+                }
             } else if name.ends_with(".ts") {
                 folder.add_segment(name, object.size);
             }
@@ -117,6 +121,26 @@ impl SinkFile for BucketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{MergeOptions, plan};
+
+    #[test]
+    fn a_playlist_that_cannot_be_read_is_named() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let long = "1_2__UserId_s_YQ..__UserId_e_main_audio.m3u8";
+        let file = File::create(directory.path().join(long)).unwrap();
+        file.set_len((64 << 20) + 1).unwrap();
+        let stem = "1_2__UserId_s_Ym9i__UserId_e_main_audio";
+        let segment = format!("{stem}_20231114221320000.ts");
+        let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{segment}\n");
+        std::fs::write(directory.path().join(format!("{stem}.m3u8")), text).unwrap();
+        std::fs::write(directory.path().join(segment), "media").unwrap();
+        let bucket = Bucket::local(directory.path(), recorder_storage::BucketOptions::default()).unwrap();
+        let mut folder = BucketFolder::new(bucket, None, runtime.handle().clone());
+        let plan = plan(&Source::folder(&mut folder).unwrap(), &MergeOptions::default());
+        assert!(plan.skipped.len() == 1 && plan.skipped[0].name == long, "{:?}", plan.skipped);
+        assert!(plan.skipped[0].reason.is_damage() && plan.users.len() == 1, "{:?}", plan.skipped);
+    }
 
     #[test]
     fn what_is_written_is_listed_and_read() {
@@ -130,7 +154,10 @@ mod tests {
             file.finish().unwrap();
         }
         let listed = Source::folder(&mut folder).unwrap();
-        assert_eq!(listed.playlists.into_iter().collect::<Vec<_>>(), [(playlist.into(), "#EXTM3U\n".into())]);
+        assert_eq!(
+            listed.playlists.into_iter().collect::<Vec<_>>(),
+            [(playlist.into(), Ok("#EXTM3U\n".into()))]
+        );
         assert_eq!(listed.segments.into_iter().collect::<Vec<_>>(), [("a_20231114221320000.ts".into(), 5)]);
         assert_eq!(folder.segment("a_20231114221320000.ts").unwrap(), "media");
         assert_eq!(folder.segment("gone.ts").unwrap_err().kind(), io::ErrorKind::NotFound);

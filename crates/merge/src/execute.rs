@@ -145,6 +145,17 @@ pub fn methods(output: &Output, options: &MergeOptions) -> (Option<Method>, Opti
     (video, audio)
 }
 
+/// Why [`execute`] will refuse an output under [`CopyMode::Always`], as far as the plan tells; `None` if nothing speaks
+/// against it, and in the other modes. Sizes are those of the playlists: where they are wrong, it is decided otherwise.
+#[must_use]
+pub fn refusal(output: &Output, options: &MergeOptions) -> Option<Reason> {
+    let (video, audio) = methods(output, options);
+    [video, audio].into_iter().flatten().find_map(|method| match method {
+        Method::Encode(reason) if options.copy == CopyMode::Always => Some(reason),
+        _ => None,
+    })
+}
+
 /// Times without pictures in an output that has some, in nanoseconds.
 pub(crate) fn blanks(output: &Output) -> Vec<(i64, i64)> {
     let mut blanks = Vec::new();

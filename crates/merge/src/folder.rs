@@ -6,14 +6,20 @@ use serde::{Deserialize, Serialize};
 /// same folder gives the same plan.
 #[derive(Clone, Debug, Default)]
 pub struct Folder {
-    pub(crate) playlists: BTreeMap<String, String>,
+    /// The text, or why there is none.
+    pub(crate) playlists: BTreeMap<String, Result<String, String>>,
     pub(crate) segments: BTreeMap<String, u64>,
 }
 
 impl Folder {
     /// Adds a playlist by its bare name.
     pub fn add_playlist(&mut self, name: &str, text: &str) {
-        self.playlists.insert(name.to_owned(), text.to_owned());
+        self.playlists.insert(name.to_owned(), Ok(text.to_owned()));
+    }
+
+    /// Adds a playlist that is there, by its bare name, but cannot be read: `why` is told with the plan.
+    pub fn add_unreadable(&mut self, name: &str, why: impl std::fmt::Display) {
+        self.playlists.insert(name.to_owned(), Err(why.to_string()));
     }
 
     /// Adds a segment by its bare name, with its size in bytes.

@@ -63,7 +63,7 @@ mod spool;
 #[cfg(feature = "bucket")]
 pub use bucket::BucketFolder;
 pub use error::MergeError;
-pub use execute::{Merged, Method, Progress, Reason, Report, execute, methods};
+pub use execute::{Merged, Method, Progress, Reason, Report, execute, methods, refusal};
 pub use folder::{Folder, TrackName};
 pub use options::{AuxUse, Blanks, CopyMode, FrameRate, InvalidOption, MergeMode, MergeOptions, SectionGaps};
 pub use plan::{Gap, Output, Piece, Plan, Skipped, SkippedReason, UserPlan, plan};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::folder::{Folder, TrackName, parse_playlist_name};
 use crate::options::{AuxUse, MergeMode, MergeOptions, SectionGaps};
+use crate::source::check_size;
 
 /// A gap of more than this ends a section.
 const SECTION_GAP_NANOS: i64 = 15_000_000_000;
@@ -121,8 +122,12 @@ pub struct Skipped {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SkippedReason {
-    /// The playlist cannot be read: the text says where.
+    /// The playlist cannot be read: the text says why, and where.
     DamagedPlaylist(String),
+    /// No segment of the playlist can be used, and its user has no others.
+    NoSegments,
+    /// The playlist is of a track that is not asked for ([`MergeOptions::aux`]), and its user has no others.
+    NotAsked,
     /// The segment is named but not there.
     Missing,
     /// The segment has no bytes.
@@ -131,16 +136,16 @@ pub enum SkippedReason {
     NoStart,
     /// The name leads out of the folder.
     OutsideOfFolder,
-    /// The segment cannot be read: the text says why. Seen when it is merged.
+    /// The segment cannot be read: the text says why. What is in it is seen when it is merged.
     DamagedSegment(String),
 }
 
 impl SkippedReason {
-    /// Whether the file is there and something is wrong with it; what is missing or empty is passed over as by the
-    /// script.
+    /// Whether the file is there and something is wrong with it; what is missing, empty or not asked for is passed over
+    /// as by the script.
     #[must_use]
     pub const fn is_damage(&self) -> bool {
-        !matches!(self, Self::Missing | Self::Empty)
+        !matches!(self, Self::Missing | Self::Empty | Self::NoSegments | Self::NotAsked)
     }
 }
 
@@ -148,6 +153,10 @@ impl std::fmt::Display for SkippedReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::DamagedPlaylist(why) => write!(f, "the playlist cannot be read: {why}"),
+            Self::NoSegments => f.write_str("nothing to merge of this user: no segment can be used"),
+            Self::NotAsked => {
+                f.write_str("nothing to merge of this user: the track is not asked for, see -a")
+            }
             Self::Missing => f.write_str("the segment is missing"),
             Self::Empty => f.write_str("the segment is empty"),
             Self::NoStart => f.write_str("the segment's name does not tell its start"),
@@ -179,38 +188,64 @@ impl Found {
 /// other users are merged all the same.
 #[must_use]
 pub fn plan(folder: &Folder, options: &MergeOptions) -> Plan {
-    let mut skipped = Vec::new();
-    let mut users: BTreeMap<&str, Vec<Found>> = BTreeMap::new();
+    let mut skipped: Vec<Skipped> = Vec::new();
+    let mut users: BTreeMap<&str, Recordings> = BTreeMap::new();
     let mut run = 0u32;
     for (name, text) in &folder.playlists {
         let Some((user, track)) = parse_playlist_name(name) else { continue };
-        match text.parse::<MediaPlaylist>() {
-            Ok(playlist) => {
-                let found = users.entry(user).or_default();
-                run = run.saturating_add(1);
-                for segment in &playlist.segments {
-                    run = run.saturating_add(segment.discontinuity.into());
-                    match find(folder, segment, track, run) {
-                        Ok(segment) => found.push(segment),
-                        Err(reason) => {
-                            skipped.push(Skipped { name: segment.uri.as_str().to_owned(), reason });
-                        }
-                    }
-                }
+        let parsed = match text {
+            Ok(text) => text.parse::<MediaPlaylist>().map_err(|error| error.to_string()),
+            Err(why) => Err(why.clone()),
+        };
+        let playlist = match parsed {
+            Ok(playlist) => playlist,
+            Err(why) => {
+                skipped.push(Skipped { name: name.clone(), reason: SkippedReason::DamagedPlaylist(why) });
+                continue;
             }
-            Err(error) => skipped.push(Skipped {
-                name: name.clone(),
-                reason: SkippedReason::DamagedPlaylist(error.to_string()),
-            }),
+        };
+        let recordings = users.entry(user).or_default();
+        let before = recordings.segments.len();
+        run = run.saturating_add(1);
+        // A set of both may have been of sound alone all the time.
+        let sound_only = track == TrackName::MainAudioVideo && playlist.recording.stream_type == Some(0);
+        for segment in &playlist.segments {
+            run = run.saturating_add(segment.discontinuity.into());
+            match find(folder, segment, track, run) {
+                Ok(found) => {
+                    let size = found.size.filter(|_| !sound_only);
+                    recordings.segments.push(Found { size, ..found });
+                }
+                Err(reason) => skipped.push(Skipped { name: segment.uri.as_str().to_owned(), reason }),
+            }
         }
+        let reason = if recordings.segments.len() > before {
+            SkippedReason::NotAsked
+        } else {
+            SkippedReason::NoSegments
+        };
+        recordings.unused.push(Skipped { name: name.clone(), reason });
     }
-    let users = users.into_iter().filter_map(|(encoded, found)| {
-        let outputs = outputs(encoded, choose(found, options.aux), options);
+    let mut plan = Plan { users: Vec::new(), skipped };
+    for (encoded, recordings) in users {
+        let outputs = outputs(encoded, choose(recordings.segments, options.aux), options);
+        if outputs.is_empty() {
+            plan.skipped.extend(recordings.unused);
+            continue;
+        }
         let decoded = recorder_naming::decode_field(encoded).ok();
         let user = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-        (!outputs.is_empty()).then(|| UserPlan { encoded: encoded.to_owned(), user, outputs })
-    });
-    Plan { users: users.collect(), skipped }
+        plan.users.push(UserPlan { encoded: encoded.to_owned(), user, outputs });
+    }
+    plan
+}
+
+/// What there is of a user.
+#[derive(Debug, Default)]
+struct Recordings {
+    segments: Vec<Found>,
+    /// Each playlist, and why it is left out where nothing of the user is merged.
+    unused: Vec<Skipped>,
 }
 
 fn find(folder: &Folder, segment: &Segment, track: TrackName, run: u32) -> Result<Found, SkippedReason> {
@@ -224,6 +259,7 @@ fn find(folder: &Folder, segment: &Segment, track: TrackName, run: u32) -> Resul
         Some(0) => return Err(SkippedReason::Empty),
         Some(&bytes) => bytes,
     };
+    check_size(bytes).map_err(|error| SkippedReason::DamagedSegment(error.to_string()))?;
     let size = (track != TrackName::MainAudio).then(|| {
         let told = segment.video.as_ref().and_then(|video| video.size);
         told.map_or(DEFAULT_SIZE, |size| (size.width(), size.height()))

@@ -1,5 +1,5 @@
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -13,10 +13,11 @@ const MAX_SEGMENT: u64 = 1 << 30;
 
 /// Where recordings are read from: a flat folder of files.
 pub trait Source {
-    /// What is in the folder. Playlists that are not of single-stream recordings are left out.
+    /// What is in the folder. Playlists that are not of single-stream recordings are left out; those that cannot be
+    /// read are noted ([`Folder::add_unreadable`]), for they must not take the others down.
     ///
     /// # Errors
-    /// What the environment says.
+    /// What the environment says of the folder itself.
     fn folder(&mut self) -> io::Result<Folder>;
 
     /// The whole of a segment, by its bare name.
@@ -48,15 +49,16 @@ impl Source for DirectorySource {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
             if parse_playlist_name(name).is_some() {
-                let size = fs::metadata(entry.path())?.len();
-                let text = if size > MAX_PLAYLIST { Vec::new() } else { fs::read(entry.path())? };
-                // What is no text is no playlist, and is told so.
-                folder.add_playlist(name, &String::from_utf8_lossy(&text));
-            } else if name.ends_with(".ts") {
-                let metadata = fs::metadata(entry.path())?;
-                if metadata.is_file() {
-                    folder.add_segment(name, metadata.len());
+                match read_playlist(&entry.path()) {
+                    Ok(text) => folder.add_playlist(name, &text),
+                    Err(error) => folder.add_unreadable(name, error),
                 }
+            } else if name.ends_with(".ts")
+                // One that cannot be looked at is missing, as one that a link leads nowhere to.
+                && let Ok(metadata) = fs::metadata(entry.path())
+                && metadata.is_file()
+            {
+                folder.add_segment(name, metadata.len());
             }
         }
         Ok(folder)
@@ -70,6 +72,18 @@ impl Source for DirectorySource {
     }
 }
 
+fn read_playlist(path: &Path) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+    }
+    check_playlist_size(metadata.len())?;
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_PLAYLIST).read_to_end(&mut text)?;
+    // What is no text is no playlist, and is told so.
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
 /// Refuses what leads out of a folder.
 pub(crate) fn check_name(name: &str) -> io::Result<()> {
     let mut components = Path::new(name).components();
@@ -79,14 +93,21 @@ pub(crate) fn check_name(name: &str) -> io::Result<()> {
     if plain { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "not the name of a file")) }
 }
 
+/// Refuses segments that are too long to be held in memory.
 pub(crate) fn check_size(bytes: u64) -> io::Result<()> {
-    if bytes <= MAX_SEGMENT {
+    within(bytes, MAX_SEGMENT)
+}
+
+/// Refuses playlists that nothing but a mistake can have made so long.
+pub(crate) fn check_playlist_size(bytes: u64) -> io::Result<()> {
+    within(bytes, MAX_PLAYLIST)
+}
+
+fn within(bytes: u64, limit: u64) -> io::Result<()> {
+    if bytes <= limit {
         return Ok(());
     }
-    Err(io::Error::new(
-        io::ErrorKind::FileTooLarge,
-        format!("{bytes} bytes, over the limit of {MAX_SEGMENT}"),
-    ))
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("{bytes} bytes, over the limit of {limit}")))
 }
 
 #[cfg(test)]

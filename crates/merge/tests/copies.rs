@@ -7,10 +7,11 @@ use std::fs;
 
 use recorder_merge::{
     AuxUse, Blanks, CopyMode, FrameRate, MergeError, MergeMode, MergeOptions, Method, Reason, SectionGaps,
+    SkippedReason, refusal,
 };
 use recorder_testkit::ffmpeg::{self, Verdict};
 use recorder_testkit::media::media_file;
-use recorder_types::RoomTime;
+use recorder_types::{RoomTime, Sample};
 use support::{ALICE, Movie, Recording, aac, annex_b, merge, pictures, real, silence};
 
 const NAME: &str = "YWxpY2U._20231114221320000_av.mp4";
@@ -55,7 +56,7 @@ fn real_media_comes_through_sample_by_sample() {
     assert!(sound.iter().map(|(_, data)| data).eq(frames.iter().map(|frame| &frame.data)), "sound");
     assert_eq!(movie.of(true).len(), pictures.len());
     // Sound and pictures are apart by what they were apart: both lie on one clock.
-    let seconds = |sample: &recorder_types::Sample| sample.pts.to_room_time().unwrap().nanos();
+    let seconds = |sample: &Sample| sample.pts.to_room_time().unwrap().nanos();
     let apart = seconds(&frames[0]) - seconds(&pictures[0]);
     #[allow(clippy::cast_precision_loss)]
     let apart = apart as f64 / 1e9;
@@ -167,14 +168,53 @@ fn a_recovered_run_goes_on_in_the_same_file() {
 
 #[test]
 fn sound_alone_is_an_m4a() {
+    // Also where a set may be of both, and was of sound all the time.
+    for track in ["main_audio", "main_audiovideo"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, aac_config) = aac(48_000, 1);
+        let mut audio = Recording::new(folder.path(), "", ALICE, track, config);
+        audio.push(&silence(aac_config, 12), RoomTime::ZERO);
+        audio.finish();
+        let (plan, reports) = merge(folder.path(), &MergeOptions::default());
+        assert_eq!(plan.users[0].outputs[0].size, None, "{track}");
+        assert_eq!(reports[0].output, "YWxpY2U._20231114221320000.m4a", "{track}");
+        let merged = reports[0].result.as_ref().unwrap();
+        assert_eq!((&merged.video, &merged.audio), (&None, &Some(Method::Copy)), "{track}");
+        let movie = Movie::open(folder.path(), &reports[0].output);
+        clean(&movie);
+        assert!(movie.tracks.len() == 1 && movie.of(false).len() == 562, "{track}");
+    }
+}
+
+#[test]
+fn sound_and_pictures_of_one_set_are_both_copied() {
     let folder = tempfile::tempdir().unwrap();
     let (config, aac_config) = aac(48_000, 1);
-    let mut audio = Recording::new(folder.path(), "", ALICE, "main_audio", config);
-    audio.push(&silence(aac_config, 12), RoomTime::ZERO);
-    audio.finish();
-    let (_, reports) = merge(folder.path(), &MergeOptions::default());
-    assert_eq!(reports[0].output, "YWxpY2U._20231114221320000.m4a");
-    clean(&Movie::open(folder.path(), &reports[0].output));
+    let mut both = Recording::new(folder.path(), "", ALICE, "main_audiovideo", annex_b());
+    both.push_both(&pictures(320, 180, 25), &silence(aac_config, 25), config);
+    both.finish();
+    for (aux, seen, name) in [
+        (AuxUse::MainOnly, 375, NAME),
+        (AuxUse::Automatic, 375, NAME),
+        // Of what holds both, the sound goes with the substream.
+        (AuxUse::AuxOnly, 0, "YWxpY2U._20231114221320000.m4a"),
+    ] {
+        let (_, reports) = merge(folder.path(), &options(|options| options.aux = aux));
+        let merged = reports[0].result.as_ref().unwrap();
+        let copied = (seen > 0).then_some(Method::Copy);
+        assert_eq!((&merged.video, &merged.audio), (&copied, &Some(Method::Copy)), "{aux:?}");
+        assert_eq!(reports[0].output, name);
+        let movie = Movie::open(folder.path(), name);
+        clean(&movie);
+        let heard = movie.of(false);
+        assert_eq!((movie.of(true).len(), heard.len()), (seen, 1171), "{aux:?}");
+        for (number, (at, _)) in heard.iter().enumerate() {
+            assert!(
+                (at - number as f64 * 1024.0 / 48_000.0).abs() < 0.001,
+                "{aux:?}: frame {number} at {at}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -250,6 +290,48 @@ fn a_segment_that_was_cut_off_does_not_take_the_others_down() {
 }
 
 #[test]
+fn what_cannot_be_opened_is_named_and_the_others_are_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
+    video.push(&pictures(320, 180, 20), RoomTime::ZERO);
+    video.finish();
+    let playlist = |user: &str| {
+        let name = format!("1400000001_1001__UserId_s_{user}__UserId_e_main_video.m3u8");
+        (folder.path().join(&name), name)
+    };
+    let (directory, link, long) = (playlist("Ym9i"), playlist("Y2Fyb2w."), playlist("ZGF2ZQ.."));
+    fs::create_dir(&directory.0).unwrap();
+    std::os::unix::fs::symlink("nowhere", &link.0).unwrap();
+    fs::File::create(&long.0).unwrap().set_len((64 << 20) + 1).unwrap();
+    let mut want = vec![(directory.1, "not a file"), (link.1, "No such file"), (long.1, "over the limit")];
+    let closed = playlist("ZXZl");
+    fs::write(&closed.0, "#EXTM3U\n").unwrap();
+    fs::set_permissions(&closed.0, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    if fs::read(&closed.0).is_err() {
+        want.push((closed.1, "denied"));
+    } else {
+        eprintln!("skipped: whoever may read all files cannot try one without permission");
+        fs::remove_file(&closed.0).unwrap();
+    }
+    // A segment that is none counts as missing.
+    let second = folder
+        .path()
+        .join(format!("1400000001_1001__UserId_s_{ALICE}__UserId_e_main_video_20231114221330000.ts"));
+    fs::remove_file(&second).unwrap();
+    std::os::unix::fs::symlink("nowhere", &second).unwrap();
+    let (plan, reports) = merge(folder.path(), &MergeOptions::default());
+    for (name, why) in &want {
+        let found = plan.skipped.iter().find(|skipped| skipped.name == *name);
+        let reason = &found.unwrap_or_else(|| panic!("{name} is not named: {:?}", plan.skipped)).reason;
+        assert!(reason.is_damage() && reason.to_string().contains(why), "{name}: {reason}");
+    }
+    assert_eq!(plan.skipped.len(), want.len() + 1, "{:?}", plan.skipped);
+    assert!(plan.skipped.iter().any(|skipped| skipped.reason == SkippedReason::Missing));
+    assert!(reports.len() == 1 && reports[0].result.is_ok(), "{reports:?}");
+    assert_eq!(Movie::open(folder.path(), NAME).of(true).len(), 150);
+}
+
+#[test]
 fn recordings_of_another_room_beside_and_below_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("2002");
@@ -272,6 +354,55 @@ fn recordings_of_another_room_beside_and_below_are_left_alone() {
     assert_eq!(movie.of(true).len(), 60);
     assert!(!other.join("merged").exists() && !other.join(NAME).exists());
     clean(&movie);
+}
+
+#[test]
+fn the_substream_fills_in_where_it_is_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |track, config, pieces: &[(&[Sample], i64)]| {
+        let mut recording = Recording::new(folder.path(), "", ALICE, track, config);
+        for (samples, at) in pieces {
+            recording.push(samples, RoomTime::from_secs(*at));
+            recording.segmenter.discontinuity();
+        }
+        recording.finish();
+    };
+    let (config, aac_config) = aac(48_000, 1);
+    at("main_audio", config, &[(&silence(aac_config, 60), 0)]);
+    at("main_video", annex_b(), &[(&pictures(320, 180, 4), 0), (&pictures(320, 180, 4), 40)]);
+    // Of its segments, that from 10 to 30 s is wholly inside of the gap, and that from 50 s on is after it all.
+    at(
+        "aux_video",
+        annex_b(),
+        &[
+            (&pictures(320, 180, 4), 2),
+            (&pictures(320, 180, 10), 10),
+            (&pictures(320, 180, 4), 38),
+            (&pictures(320, 180, 4), 50),
+        ],
+    );
+    for (aux, starts) in [
+        (AuxUse::MainOnly, &[(0, 4), (40, 4)][..]),
+        (AuxUse::Automatic, &[(0, 4), (10, 10), (40, 4), (50, 4)]),
+        (AuxUse::AuxOnly, &[(2, 4), (10, 10), (38, 4), (50, 4)]),
+    ] {
+        let (_, reports) = merge(folder.path(), &options(|options| options.aux = aux));
+        let merged = reports[0].result.as_ref().unwrap();
+        assert_eq!((&merged.video, &merged.audio), (&Some(Method::Copy), &Some(Method::Copy)), "{aux:?}");
+        assert!((merged.duration_nanos - 60_000_000_000).abs() < 100_000_000, "{}", merged.duration_nanos);
+        let movie = Movie::open(folder.path(), NAME);
+        clean(&movie);
+        let want: Vec<f64> = starts
+            .iter()
+            .flat_map(|&(start, seconds)| {
+                (0..seconds * 15).map(move |n| f64::from(start) + f64::from(n) / 15.0)
+            })
+            .collect();
+        let seen = movie.of(true);
+        assert_eq!(seen.len(), want.len(), "{aux:?}");
+        let off = seen.iter().zip(&want).map(|((at, _), want)| (at - want).abs()).fold(0.0, f64::max);
+        assert!(off < 0.001, "{aux:?}: {off}");
+    }
 }
 
 #[test]
@@ -300,8 +431,12 @@ fn what_asks_for_new_pictures_is_an_error_where_only_copies_are_wanted() {
         (aux.clone(), "Ym9i", None),
         (aux.with_size(320, 180).unwrap(), "Ym9i", None),
     ] {
-        let (_, reports) = merge(folder.path(), &change);
+        let (plan, reports) = merge(folder.path(), &change);
         let report = reports.iter().find(|report| report.user == user).unwrap();
+        // The plan told so.
+        let planned = plan.users.iter().find(|planned| planned.encoded == user).unwrap();
+        assert_eq!(refusal(&planned.outputs[0], &change), want);
+        assert_eq!(refusal(&planned.outputs[0], &MergeOptions::default()), None);
         match (&report.result, want) {
             (Err(MergeError::NotCopyable(reason)), Some(want)) => assert_eq!(*reason, want),
             (Ok(merged), None) => assert_eq!(merged.video, Some(Method::Copy)),

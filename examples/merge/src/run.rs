@@ -1,7 +1,9 @@
 use std::io::{IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use recorder_merge::{MergeOptions, Plan, Progress, Report, Skipped, execute, methods, plan};
+use recorder_merge::{
+    MergeError, MergeOptions, Output, Plan, Progress, Report, Skipped, execute, methods, plan, refusal,
+};
 use recorder_types::with_causes;
 use serde_json::{Value, json};
 
@@ -40,6 +42,12 @@ pub(crate) fn run(args: &Args) -> Result<bool, AnyError> {
     }
     let mut good = !plan.skipped.iter().any(|skipped| skipped.reason.is_damage()) && !plan.users.is_empty();
     if args.dry_run {
+        for output in outputs(&plan) {
+            if let Some(why) = refused(output, &options) {
+                eprintln!("error: {}: {why}", output.name);
+                good = false;
+            }
+        }
         if args.json {
             print_json(&json!({ "plan": plan, "methods": told_methods(&plan, &options) }))?;
         } else {
@@ -75,11 +83,20 @@ pub(crate) fn run(args: &Args) -> Result<bool, AnyError> {
     Ok(good)
 }
 
+fn outputs(plan: &Plan) -> impl Iterator<Item = &Output> {
+    plan.users.iter().flat_map(|user| &user.outputs)
+}
+
+/// What a merge would say of an output that only may be copied and cannot.
+fn refused(output: &Output, options: &MergeOptions) -> Option<String> {
+    refusal(output, options).map(|reason| MergeError::NotCopyable(reason).to_string())
+}
+
 fn told_methods(plan: &Plan, options: &MergeOptions) -> Vec<Value> {
-    let outputs = plan.users.iter().flat_map(|user| &user.outputs);
-    let told = outputs.map(|output| {
+    let told = outputs(plan).map(|output| {
         let (video, audio) = methods(output, options);
-        json!({ "name": output.name, "video": video, "audio": audio })
+        let error = refused(output, options);
+        json!({ "name": output.name, "video": video, "audio": audio, "error": error })
     });
     told.collect()
 }

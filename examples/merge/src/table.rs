@@ -1,6 +1,6 @@
 use std::io;
 
-use recorder_merge::{MergeOptions, Method, Plan, Report, methods};
+use recorder_merge::{MergeOptions, Method, Plan, Report, methods, refusal};
 use recorder_terminal::{size, write_table};
 use recorder_types::RoomTime;
 
@@ -10,6 +10,7 @@ pub(crate) fn print_plan(plan: &Plan, options: &MergeOptions) -> io::Result<()> 
     for user in &plan.users {
         for output in &user.outputs {
             let (video, audio) = methods(output, options);
+            let refused = refusal(output, options).map(|reason| format!("cannot be copied ({reason})"));
             rows.push(vec![
                 user.user.clone().unwrap_or_else(|| user.encoded.clone()),
                 output.name.clone(),
@@ -17,7 +18,7 @@ pub(crate) fn print_plan(plan: &Plan, options: &MergeOptions) -> io::Result<()> 
                 output.size.map_or_else(|| "-".into(), |(width, height)| format!("{width}x{height}")),
                 output.sections.to_string(),
                 output.pieces.len().to_string(),
-                method(video.as_ref()),
+                refused.unwrap_or_else(|| method(video.as_ref())),
                 method(audio.as_ref()),
             ]);
             for gap in &output.gaps {

@@ -31,17 +31,19 @@ fn folder(directory: &Path, segment: &[u8]) {
 
 /// A folder of which only the plan is made: playlists of alice's pictures and of bob's sound, and segments of no use.
 fn plan_only(directory: &Path) {
-    let write = |stem: &str, segments: &[(&str, u32)]| {
-        let mut playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n".to_owned();
-        for (start, seconds) in segments {
-            let name = format!("{stem}_20231114{start}.ts");
-            playlist += &format!("#EXTINF:{seconds},\n{name}\n");
-            fs::write(directory.join(name), b"x").unwrap();
-        }
-        fs::write(directory.join(format!("{stem}.m3u8")), playlist + "#EXT-X-ENDLIST\n").unwrap();
-    };
-    write(STEM, &[("221320000", 10), ("221335000", 10), ("221402500", 10)]);
-    write("1400000001_1001__UserId_s_Ym9i__UserId_e_main_audio", &[("221320123", 10)]);
+    write_set(directory, STEM, &[("221320000", 10), ("221335000", 10), ("221402500", 10)]);
+    write_set(directory, "1400000001_1001__UserId_s_Ym9i__UserId_e_main_audio", &[("221320123", 10)]);
+}
+
+/// A playlist, and segments of no use that begin at these times of the day.
+fn write_set(directory: &Path, stem: &str, segments: &[(&str, u32)]) {
+    let mut playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n".to_owned();
+    for (start, seconds) in segments {
+        let name = format!("{stem}_20231114{start}.ts");
+        playlist += &format!("#EXTINF:{seconds},\n{name}\n");
+        fs::write(directory.join(name), b"x").unwrap();
+    }
+    fs::write(directory.join(format!("{stem}.m3u8")), playlist + "#EXT-X-ENDLIST\n").unwrap();
 }
 
 #[test]
@@ -65,6 +67,9 @@ fn wrong_values_and_foreign_folders_are_errors_with_a_reason() {
         (&["-f", full, "-r", "-2", "10"], "size -2 10"),
         (&["-f", full, "-r", "10", "-2"], "size 10 -2"),
         (&["-f", full, "-r", "640"], "2 values"),
+        (&["-f", full, "-r", "641", "360"], "even"),
+        (&["-f", full, "-r", "0", "360"], "size 0 360"),
+        (&["-f", full, "-r", "640", "4098"], "4096"),
         (&["-f", full, "--copy", "sometimes"], "always"),
         (&["-f", full, "--no-such-option"], "--no-such-option"),
         (&["-f", "/no/such/folder"], "/no/such/folder"),
@@ -126,6 +131,31 @@ fn a_dry_run_shows_users_sections_and_gaps() {
                 bob,
             ],
         ),
+        (
+            &["-p", "25", "--copy", "auto"],
+            &[
+                head,
+                "alice YWxpY2U._20231114221320000_av.mp4 0:00:25.000 640x360 1 2 \
+                 encoded (a frame rate was asked for) -",
+                "gap 0:00:10.000 - 0:00:15.000",
+                "alice YWxpY2U._20231114221402500_av.mp4 0:00:10.000 640x360 1 1 \
+                 encoded (a frame rate was asked for) -",
+                bob,
+            ],
+        ),
+        // Bob has sound alone, which every -a takes; alice has no substream.
+        (&["-a", "2"], &[head, bob]),
+        (
+            &["--copy", "never", "-m", "1"],
+            &[
+                head,
+                "alice YWxpY2U._20231114221320000_av.mp4 0:00:52.500 640x360 2 3 \
+                 encoded (it was asked for) -",
+                "gap 0:00:10.000 - 0:00:15.000",
+                "gap 0:00:25.000 - 0:00:42.500",
+                "bob Ym9i_20231114221320123.m4a 0:00:10.000 - 1 1 - encoded (it was asked for)",
+            ],
+        ),
         // Without mode 1 there is nothing to remove.
         (
             &["-s", "-b"],
@@ -143,6 +173,66 @@ fn a_dry_run_shows_users_sections_and_gaps() {
         assert_eq!(rows(arguments), want, "{arguments:?}");
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), before, "nothing is written");
+}
+
+#[test]
+fn a_dry_run_refuses_what_the_merge_refuses() {
+    let directory = tempfile::tempdir().unwrap();
+    plan_only(directory.path());
+    let here = directory.path().to_str().unwrap();
+    let first = "YWxpY2U._20231114221320000_av.mp4: cannot be copied: ";
+    for (arguments, why) in [
+        (&["-p", "25"][..], "a frame rate was asked for"),
+        (&["-r", "320", "180"], "another size was asked for"),
+        (&["-b"], "blanks are to be black"),
+    ] {
+        let dry = [&["-f", here, "--dry-run", "--copy", "always"], arguments].concat();
+        let output = merge(&dry);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let error = format!("error: {first}{why}");
+        assert!(text(&output.stderr).contains(&error), "{arguments:?}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains(&format!("cannot be copied ({why})")), "{arguments:?}");
+        let output = merge(&[&dry[..], &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["methods"][0]["error"], format!("cannot be copied: {why}"), "{arguments:?}");
+    }
+    let output = merge(&["-f", here, "--dry-run", "--copy", "always", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(json["methods"][0]["error"].is_null() && json["methods"][0]["video"] == "Copy");
+}
+
+#[test]
+fn who_is_not_merged_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    write_set(
+        directory.path(),
+        "1400000001_1001__UserId_s_Y2Fyb2w.__UserId_e_aux_video",
+        &[("221320000", 10)],
+    );
+    let here = directory.path().to_str().unwrap();
+    // Nothing at all is written.
+    let output = merge(&["-f", here]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr)
+            .contains("warning: 1400000001_1001__UserId_s_Y2Fyb2w.__UserId_e_aux_video.m3u8: ")
+    );
+    assert!(text(&output.stderr).contains("see -a"), "{}", text(&output.stderr));
+    // Beside others it is no fault.
+    plan_only(directory.path());
+    let output = merge(&["-f", here, "--dry-run", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["plan"]["skipped"][0]["reason"], "NotAsked");
+    let output = merge(&["-f", here, "--dry-run", "-a", "1"]);
+    assert!(
+        text(&output.stdout).contains("carol  Y2Fyb2w._20231114221320000_av.mp4"),
+        "{}",
+        text(&output.stdout)
+    );
+    assert!(output.stderr.is_empty());
 }
 
 #[test]

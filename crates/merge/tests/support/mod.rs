@@ -52,6 +52,28 @@ impl Recording {
         });
     }
 
+    /// From now on it is of both kinds; takes pictures and sound in the order of their times.
+    pub(crate) fn push_both(&mut self, video: &[Sample], audio: &[Sample], config: TrackConfig) {
+        let (TrackConfig::H264(pictures), TrackConfig::Aac(sound)) = (self.kind.clone(), config.clone())
+        else {
+            panic!("a recording of pictures that sound comes to")
+        };
+        self.segmenter.set_streams(Streams { video: Some(pictures), audio: Some(sound) });
+        let time = |sample: &Sample| sample.dts.to_room_time().unwrap();
+        let mut sounds = audio.iter().peekable();
+        let (pictures, sound) = (self.kind.clone(), config);
+        for picture in video {
+            while let Some(frame) = sounds.next_if(|frame| time(frame) <= time(picture)) {
+                self.kind = sound.clone();
+                self.push(std::slice::from_ref(frame), RoomTime::ZERO);
+            }
+            self.kind = pictures.clone();
+            self.push(std::slice::from_ref(picture), RoomTime::ZERO);
+        }
+        self.kind = sound;
+        self.push(&sounds.cloned().collect::<Vec<_>>(), RoomTime::ZERO);
+    }
+
     /// Takes samples, `at` later than they say. Gives those that are in the recording: a recorder drops what has no
     /// time of its own.
     pub(crate) fn push(&mut self, samples: &[Sample], at: RoomTime) -> Vec<Sample> {
