@@ -188,7 +188,12 @@ impl Feed for EncodeVideo {
         let packed = self.packer.pack(&encoded.sample.data).map_err(|error| failed(library(error)))?;
         self.spool.push(&packed.data).map_err(spooling)?;
         let time = Timestamp::new(at, Timescale::HZ_90000);
-        let lasts = self.time(number.saturating_add(1)).saturating_sub(at);
+        let mut until = self.time(number.saturating_add(1));
+        if self.drawn && self.encoding.is_empty() && at < job.end() {
+            // The last picture ends with the output, and not with the next beat of the rate.
+            until = until.min(job.end());
+        }
+        let lasts = until.saturating_sub(at);
         let info = SampleInfo {
             pts: time,
             dts: time,

@@ -77,6 +77,30 @@ fn rate_size_and_black_blanks_are_as_asked() {
 }
 
 #[test]
+fn the_last_picture_ends_with_the_output() {
+    for (rate, count) in [(7, 26), (15, 54), (25, 90), (60, 216)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
+        // 3.6 s: of 7 pictures a second the last is shown for a fifth of its time.
+        video.push(&pictures(320, 180, 4)[..54], RoomTime::ZERO);
+        video.finish();
+        let mut options = MergeOptions::default();
+        options.frame_rate = FrameRate::clamped(rate).ok();
+        let (plan, reports) = merge(folder.path(), &options);
+        let merged = reports[0].result.as_ref().unwrap();
+        let planned = plan.users[0].outputs[0].duration_nanos;
+        assert!(
+            (merged.duration_nanos - planned).abs() < 50_000,
+            "{rate}: {} for {planned}",
+            merged.duration_nanos
+        );
+        let movie = Movie::open(folder.path(), NAME);
+        clean(&movie);
+        assert_eq!(movie.of(true).len(), count, "{rate}");
+    }
+}
+
+#[test]
 fn sound_is_heard_where_it_was() {
     let (Some(video), Some(audio)) =
         (media_file("mp4/count-video.mp4"), media_file("mp4/count-english-audio.mp4"))
