@@ -35,12 +35,15 @@ impl AddressPolicy {
         range.map_or(Ok(()), |range| Err(RefusedAddress { address, range }))
     }
 
-    /// Whether the host of a URL may be asked for: its address if it is a literal; a name is judged when resolved.
+    /// Whether the host of a URL may be asked for: its address if it is a literal; a name but `localhost` and those
+    /// below it is judged when resolved.
     #[cfg(feature = "http")]
     pub(crate) fn check_host(self, url: &::url::Url) -> Result<(), RefusedAddress> {
         match url.host() {
             Some(::url::Host::Ipv4(v4)) => self.check(v4.into()),
             Some(::url::Host::Ipv6(v6)) => self.check(v6.into()),
+            // RFC 6761 section 6.3: these names never lead anywhere else.
+            Some(::url::Host::Domain(name)) if is_localhost(name) => self.check(Ipv4Addr::LOCALHOST.into()),
             Some(::url::Host::Domain(_)) | None => Ok(()),
         }
     }
@@ -76,6 +79,13 @@ pub enum AddressRange {
     Tunnel,
     /// Documentation, benchmarks, protocol assignments, and everything that nobody was given.
     Reserved,
+}
+
+/// `localhost`, or a name below it.
+#[cfg(feature = "http")]
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
 }
 
 fn special_v4(v4: Ipv4Addr) -> Option<AddressRange> {

@@ -119,9 +119,23 @@ fn open_sessions(args: &Args, room: &RoomId) -> Result<(Vec<Session>, usize), An
             }
         }
     }
+    send_from_joining(&mut sessions);
     match last_error {
         Some(_) if sessions.is_empty() => Err("no participant can be read".into()),
         _ => Ok((sessions, unusable)),
+    }
+}
+
+/// Nobody sends before they are there: what a user sends is later by as much as the first of it would be decoded before
+/// they join (B-frames). All of a user's sources alike, because a camera and its microphone may be two files.
+fn send_from_joining(sessions: &mut [Session]) {
+    let mut leads: HashMap<UserId, RoomTime> = HashMap::new();
+    for session in sessions.iter() {
+        let lead = leads.entry(session.user.clone()).or_default();
+        *lead = session.lead().max(*lead);
+    }
+    for session in sessions {
+        session.delay(leads.get(&session.user).copied().unwrap_or_default());
     }
 }
 

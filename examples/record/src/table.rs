@@ -9,7 +9,7 @@ use crate::args::Args;
 /// Prints what was written, a line each, and how to play it.
 pub(crate) fn print(args: &Args, task: &TaskId, outcome: &Outcome) -> io::Result<()> {
     let mut directory = String::new();
-    if let Some(prefix) = &args.prefix {
+    if let Some(prefix) = args.prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
         directory.push_str(prefix);
         directory.push('/');
     }

@@ -95,6 +95,20 @@ fn assert_same(case: &str, sources: &[PathBuf], out: &Path) {
     }
 }
 
+/// Pictures that are decoded before they are shown begin no file set before its user came.
+fn assert_begins_with_the_recording(case: &str, out: &Path) {
+    let files = files(out);
+    let begins: Vec<u64> = names(&files, ".m3u8")
+        .iter()
+        .flat_map(|name| std::str::from_utf8(&files[name]).unwrap().lines())
+        .filter_map(|line| line.strip_prefix("#EXT-X-TRTC-START-REC-TIME:")?.parse().ok())
+        .collect();
+    assert!(!begins.is_empty(), "{case}");
+    for begin in begins {
+        assert!((1_700_000_000_000..1_700_000_002_000).contains(&begin), "{case}: begins at {begin}");
+    }
+}
+
 /// Case, its files, all of one user.
 const CASES: [(&str, &[&str]); 12] = [
     ("chrome", &["mp4/chrome.mp4"]),
@@ -126,6 +140,7 @@ fn real_media_comes_out_as_it_went_in() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !told.contains("dropped"), "{case}: {told}");
         assert_playable(out.path());
+        assert_begins_with_the_recording(case, out.path());
         if ffmpeg::find("ffprobe").is_some() && ffmpeg::find("ffmpeg").is_some() {
             assert_same(case, &sources, out.path());
         }

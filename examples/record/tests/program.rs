@@ -44,6 +44,21 @@ fn files_are_made_as_asked_and_leave_no_hls_where_none_was() {
 }
 
 #[test]
+fn a_frame_rate_for_a_file_with_times_is_refused_and_no_prefix_is_no_directory() {
+    let out = tempfile::tempdir().unwrap();
+    let output = record(out.path(), &["--seconds", "2", "--format", "mp4", "--prefix", ""]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    let directory = format!("{}/task01/", out.path().display());
+    assert!(told.starts_with(&directory), "{told}");
+    let name = names(&files(out.path()), ".mp4").remove(0);
+    let again = format!("alice={directory}{},fps=25", name.trim_start_matches("task01/"));
+    let output = record(&out.path().join("again"), &["--participant", &again]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("has times of its own"), "{told}");
+}
+
+#[test]
 fn wrong_arguments_and_files_are_told() {
     let out = tempfile::tempdir().unwrap();
     for (args, why) in [
@@ -54,6 +69,7 @@ fn wrong_arguments_and_files_are_told() {
         (&["--max-file-minutes", "0"], "1 to 1440"),
         (&["--callback", "ftp://x/"], "http"),
         (&["--callback", "http://127.0.0.1:9/", "--seconds", "1"], "--allow-private-urls"),
+        (&["--callback", "http://localhost:9/", "--seconds", "1"], "--allow-private-urls"),
         (&["--callback-key", "abc"], "--callback"),
         (&["--prefix", "a/b.c"], "component 2 of the prefix"),
         (&["--seconds", "-1"], "seconds"),

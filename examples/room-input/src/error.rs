@@ -25,6 +25,12 @@ pub enum InputError {
         /// What it is.
         format: &'static str,
     },
+    /// A frame rate was given for a file whose samples have times.
+    #[error("{path}: has times of its own; a frame rate is for H.264 byte streams only", path = .path.display())]
+    NeedlessFrameRate {
+        /// The file.
+        path: PathBuf,
+    },
     /// A byte stream without one coded picture of the base layer.
     #[error("no H.264 picture in {path}", path = .path.display())]
     NoPicture {

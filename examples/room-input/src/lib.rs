@@ -1,7 +1,7 @@
 //! Where the example programs get their participants from: media files, and people who do not exist.
 //!
 //! [`MediaSource`] reads MP4, H.264 byte streams, ADTS and Ogg Opus; [`SimulatedSource`] paints and encodes;
-//! [`InputSource`] is either. All are blocking iterators over encoded samples in rising decode time, with bounded
+//! [`InputSource`] is either, [`PlacedSource`] puts it on the clock of a room. All are blocking iterators over encoded samples in rising decode time, with bounded
 //! memory. What is wrong with a file is told in values: an [`InputError`] ends it, a [`Warning`] does not. Nothing is
 //! decoded, and nothing is printed here (OpenH264, which encodes the simulated pictures, warns on stderr at its start).
 //!
@@ -30,12 +30,14 @@ mod format;
 mod h264;
 mod mp4;
 mod opus;
+mod placed;
 mod rate;
 mod simulate;
 mod source;
 mod window;
 
 pub use error::{InputError, OggFault, Warning};
+pub use placed::PlacedSource;
 pub use rate::{FrameRate, InvalidFrameRate};
 pub use simulate::{SimulatedMedia, SimulatedOptions, SimulatedSource};
 pub use source::{InputSource, MediaSource, OpenOptions, SourceTrack};

@@ -38,7 +38,7 @@ impl SourceTrack {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenOptions {
     /// Frame rate of an H.264 byte stream; `None` takes what the stream tells, or 25 frames per second with
-    /// [`Warning::DefaultFrameRate`]. Without effect on other formats.
+    /// [`Warning::DefaultFrameRate`]. Files of other formats, which have times of their own, are refused with it.
     pub fps: Option<FrameRate>,
 }
 
@@ -81,6 +81,9 @@ impl MediaSource {
         Read::by_ref(&mut file).take(limit).read_to_end(&mut head).map_err(io)?;
         file.seek(SeekFrom::Start(0)).map_err(io)?;
         let (tracks, reader) = match detect(&head, path) {
+            Some(Format::Adts | Format::Ogg | Format::Mp4) if options.fps.is_some() => {
+                return Err(InputError::NeedlessFrameRate { path: path.to_owned() });
+            }
             None => return Err(InputError::UnknownFormat { path: path.to_owned() }),
             Some(Format::Unsupported(format)) => {
                 return Err(InputError::UnsupportedFormat { path: path.to_owned(), format });
