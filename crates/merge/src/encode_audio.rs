@@ -17,8 +17,9 @@ use crate::spool::{Spool, spooling};
 const RATE: u32 = 48_000;
 /// Bit/s for each channel.
 const BITS_PER_CHANNEL: u32 = 64_000;
-/// Output samples by which a frame may be off where the frames before it end, 10 ms, before it gets a place of its own.
-const LOOSE: u64 = RATE as u64 / 100;
+/// Output samples by which a frame may be off where the frames before it end, 5 ms, before it gets a place of its own:
+/// less than what clocks are corrected by.
+const LOOSE: u64 = RATE as u64 / 200;
 /// Output samples of silence that are made at once.
 const SILENCE: i64 = 4_800;
 

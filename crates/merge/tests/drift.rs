@@ -119,64 +119,70 @@ fn an_hour_of_drifting_clocks_stays_in_step() {
 }
 
 /// A voice that says a short tone each `step` seconds of the wall clock, on a clock that runs fast by `per_million`.
-fn tones(seconds: u32, step: u32, per_million: i64) -> Vec<Sample> {
-    let mut pcm = vec![0.0f32; usize::try_from(seconds).unwrap() * 48_000];
-    for tone in (step..seconds).step_by(usize::try_from(step).unwrap()) {
-        let from = i64::from(tone) * 48 * (1_000_000 + per_million) / 1000;
-        let from = usize::try_from(from).unwrap();
-        for (n, sample) in pcm[from..from + 4800].iter_mut().enumerate() {
-            *sample = 0.5 * (n as f32 * 0.13).sin();
-        }
-    }
-    let mut encoder = AacEncoder::new(48_000, 1, 64_000).unwrap();
+fn tones(rate: u32, seconds: u32, step: u32, per_million: i64) -> Vec<Sample> {
+    let mut encoder = AacEncoder::new(rate, 1, 64_000).unwrap();
     let mut packets = Vec::new();
-    encoder.encode(&pcm, &mut packets).unwrap();
+    let mut second = vec![0.0f32; usize::try_from(rate).unwrap()];
+    for at in 0..i64::from(seconds) {
+        let first = at * i64::from(rate);
+        for (n, sample) in second.iter_mut().enumerate() {
+            let millionths = (first + i64::try_from(n).unwrap()) * 1_000_000;
+            // Microseconds of the wall clock since a tone began.
+            let wall =
+                i128::from(millionths) * 1_000_000 / i128::from(1_000_000 + per_million) / i128::from(rate);
+            let since = wall % (i128::from(step) * 1_000_000);
+            let is_tone = wall >= i128::from(step) * 1_000_000 && since < 100_000;
+            *sample = if is_tone { 0.5 * (n as f32 * 0.13).sin() } else { 0.0 };
+        }
+        encoder.encode(&second, &mut packets).unwrap();
+    }
     encoder.finish(&mut packets).unwrap();
     // The first packet is from before the begin.
-    let at = |n: usize| Timestamp::new(i64::try_from(n).unwrap() * 1024, Timescale::HZ_48000);
+    let at = |n: usize| Timestamp::new(i64::try_from(n).unwrap() * 1024, Timescale::new(rate).unwrap());
     packets.into_iter().skip(1).enumerate().map(|(n, data)| Sample::new(at(n), data)).collect()
 }
 
 #[test]
 fn encoded_sound_follows_a_drifting_clock() {
-    // 36 ms in all.
-    const SECONDS: u32 = 360;
-    const STEP: u32 = 30;
-    for per_million in [100, -100] {
+    // Over an hour, by 360 ms. Pictures change each 2 s, and so at each tone.
+    const STEP: u32 = 60;
+    for (rate, per_million, seconds, fps) in
+        [(48_000, 100, 360, 60), (48_000, -100, 360, 60), (44_100, 100, 3600, 5)]
+    {
         let folder = tempfile::tempdir().unwrap();
-        let (config, _) = aac(48_000, 1);
+        let (config, _) = aac(rate, 1);
         let mut audio = Recording::new(folder.path(), "", ALICE, "main_audio", config);
-        audio.push(&tones(SECONDS, STEP, per_million), RoomTime::ZERO);
+        audio.push(&tones(rate, seconds, STEP, per_million), RoomTime::ZERO);
         audio.finish();
         rename(folder.path(), "main_audio", per_million);
         let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
-        // Another grey each 2 s.
-        video.push(&pictures(64, 64, SECONDS), RoomTime::ZERO);
+        video.push(&pictures(64, 64, seconds), RoomTime::ZERO);
         video.finish();
         let mut options = MergeOptions::default();
         options.copy = CopyMode::Never;
-        options.frame_rate = FrameRate::clamped(60).ok();
+        options.frame_rate = FrameRate::clamped(fps).ok();
         let (_, reports) = merge(folder.path(), &options);
         assert!(matches!(reports[0].result.as_ref().unwrap().audio, Some(Method::Encode(_))));
         let movie = Movie::open(folder.path(), NAME);
         let (Some(sound), Some(planes)) = (pcm(&movie.path), ffmpeg::decode_i420(&movie.path)) else {
             return;
         };
+        let fps = usize::try_from(fps).unwrap();
         let luma = |frame: usize| planes[frame * 64 * 64 * 3 / 2 + 32 * 64 + 32];
         let mut worst = 0.0f64;
-        for tone in (STEP..SECONDS).step_by(STEP as usize) {
+        for tone in (STEP..seconds).step_by(STEP as usize) {
             let tone = tone as usize;
-            // From half a second before it on, at 8 kHz and at 60 pictures a second.
+            // From half a second before it on.
             let from = tone * 8000 - 4000;
             let heard = sound[from..from + 8000].iter().position(|sample| sample.unsigned_abs() > 5000);
             let heard = (from + heard.unwrap()) as f64 / 8000.0;
-            let from = tone * 60 - 30;
-            let shown = (from..from + 60).find(|&n| luma(n).abs_diff(luma(from)) > 8).unwrap();
-            let shown = shown as f64 / 60.0;
+            let from = tone * fps - fps / 2;
+            let shown = (from..from + fps).find(|&n| luma(n).abs_diff(luma(from)) > 8).unwrap();
+            let shown = shown as f64 / fps as f64;
             assert!((shown - tone as f64).abs() < 0.001, "the picture of {tone} s at {shown} s");
             worst = worst.max((heard - shown).abs());
         }
-        println!("{per_million} ppm, encoded: {worst:.4} s at most");
-        assert!(worst <= IN_STEP, "{per_million} ppm: {worst} s apart");
+        println!("{rate} Hz, {per_million} ppm, {seconds} s, encoded: {worst:.4} s at most");
+        assert!(worst <= IN_STEP, "{rate} Hz, {per_million} ppm, {seconds} s: {worst} s apart");
     }
 }

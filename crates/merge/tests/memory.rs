@@ -4,7 +4,9 @@
 mod support;
 
 use peak_alloc::PeakAlloc;
-use recorder_merge::{DirectorySink, DirectorySource, MergeOptions, Method, Source, execute, plan};
+use recorder_merge::{
+    CopyMode, DirectorySink, DirectorySource, MergeOptions, Method, Reason, Source, execute, plan,
+};
 use recorder_types::RoomTime;
 use support::{ALICE, Recording, aac, annex_b, pictures, silence};
 
@@ -14,8 +16,9 @@ static HEAP: PeakAlloc = PeakAlloc;
 /// Bytes of the tables for each sample, and of plan, playlist and script for each of 1/50 of a segment.
 const PER_SAMPLE: usize = 8;
 
-/// Merges so many minutes of small pictures and silence. Gives the peak of the heap while it did, and the samples.
-fn peak(minutes: u32) -> (usize, usize) {
+/// Merges so many minutes of small pictures and silence. Gives the peak of the heap while it did (without what OpenH264
+/// takes by itself), and the samples.
+fn peak(minutes: u32, copy: CopyMode) -> (usize, usize) {
     let folder = tempfile::tempdir().unwrap();
     let (config, aac_config) = aac(48_000, 1);
     let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
@@ -28,7 +31,8 @@ fn peak(minutes: u32) -> (usize, usize) {
     }
     video.finish();
     audio.finish();
-    let options = MergeOptions::default();
+    let mut options = MergeOptions::default();
+    options.copy = copy;
     let before = HEAP.current_usage();
     HEAP.reset_peak_usage();
     let mut source = DirectorySource::new(folder.path());
@@ -37,15 +41,21 @@ fn peak(minutes: u32) -> (usize, usize) {
     let reports = execute(&plan, &options, &mut source, &mut sink, &mut |_| {});
     let peak = HEAP.peak_usage() - before;
     let merged = reports[0].result.as_ref().unwrap();
-    assert_eq!((&merged.video, &merged.audio), (&Some(Method::Copy), &Some(Method::Copy)));
+    let method = match copy {
+        CopyMode::Never => Method::Encode(Reason::Asked),
+        _ => Method::Copy,
+    };
+    assert_eq!((&merged.video, &merged.audio), (&Some(method.clone()), &Some(method)));
     assert!(merged.duration_nanos > i64::from(minutes) * 60_000_000_000 - 100_000_000);
     (peak, usize::try_from(minutes).unwrap() * (60 * 15 + 60 * 48_000 / 1024))
 }
 
 #[test]
-fn two_hours_take_little_more_than_ten_minutes() {
-    let (short, few) = peak(10);
-    let (long, many) = peak(120);
-    println!("10 minutes: {short} bytes, 2 hours: {long} bytes, for {few} and {many} samples");
-    assert!(long < short + PER_SAMPLE * (many - few), "{short} bytes for 10 minutes, {long} for 2 hours");
+fn long_recordings_take_little_more_than_short_ones() {
+    for (copy, less, more) in [(CopyMode::Auto, 10, 120), (CopyMode::Never, 4, 24)] {
+        let (short, few) = peak(less, copy);
+        let (long, many) = peak(more, copy);
+        println!("{copy:?}: {short} bytes for {less} minutes, {long} for {more}; {few} and {many} samples");
+        assert!(long < short + PER_SAMPLE * (many - few), "{copy:?}: {short} bytes, {long} for the long one");
+    }
 }
