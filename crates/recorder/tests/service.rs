@@ -11,9 +11,10 @@ use recorder::api::{Action, RecordMode, Request, Secret, Vendor};
 use recorder::callback::{LeaveCode, Payload};
 use recorder::storage::Bucket;
 use recorder::{RoomEvent, Service, ServiceOptions, bucket_address, task_options};
-use support::id;
+use support::media::camera_in_mid_stream;
 use support::service::{APP, Told, create, request, room};
 use support::shell::{objects, recorder};
+use support::{MAIN, VIDEO, id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_from_creation_to_the_end() {
@@ -133,6 +134,62 @@ async fn what_cannot_be_done_has_its_code_and_leaves_nothing_behind() {
     let closed = ServiceOptions::new(|_| Bucket::open("nowhere://x", Default::default()));
     let closed = Service::new(recorder(root.path()), closed);
     assert_eq!(code(closed.create(&create(1, "robot", "")).await), "FailedOperation");
+}
+
+/// The task's thread panics in a function of the embedder, in the middle of the recording or while it tells of its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_panics_is_told_and_frees_its_place_and_the_others_go_on() {
+    let told = Told::with(|options| {
+        options.with_max_running(2).with_adjust(|_, options| {
+            options.with_on_key_frame_needed(|user, _| assert!(user.as_str() != "bomb", "injected"))
+        })
+    });
+    let broken = told.start(&create(1, "robot", "")).await;
+    let sound = told.start(&create(2, "robot", "")).await;
+    told.enter(1, "alice");
+    told.enter(2, "alice");
+    told.speak(1, "alice", 0..600);
+    told.speak(2, "alice", 0..600);
+    told.until_told(&broken, "304").await;
+    // In the middle of a stream: a key frame is asked for.
+    told.service.event(&room(1), &RoomEvent::Enter { user: id("bomb") });
+    let mut camera = camera_in_mid_stream(5);
+    let (media, config) = (MAIN, camera.config());
+    let origin = recorder::TrackOrigin::FirstArrival;
+    told.service.event(&room(1), &RoomEvent::Publish { user: id("bomb"), media, config, origin });
+    let picture = RoomEvent::Sample { user: id("bomb"), media, kind: VIDEO, sample: camera.next() };
+    told.service.event(&room(1), &picture);
+
+    told.until_over(&broken).await;
+    told.until_told(&broken, "305:1").await;
+    assert!(told.story(&broken).ends_with(" 308 302:3 305:1"), "{}", told.story(&broken));
+    assert_eq!(told.service.running(), 1);
+    assert_eq!(told.delete(APP, &broken), Err("ResourceNotFound".into()));
+    told.start(&create(3, "robot", "")).await;
+    told.speak(1, "alice", 600..610);
+    told.speak(2, "alice", 600..700);
+    assert_eq!(told.describe(&sound).await.unwrap().status, TaskStatus::InProgress);
+    told.delete(APP, &sound).unwrap();
+    told.until_told(&sound, "305:0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_function_for_callbacks_that_panics_costs_its_own_task_only() {
+    let heard = Arc::<Mutex<Vec<u32>>>::default();
+    let sink = Arc::clone(&heard);
+    let told = Told::with(|options| {
+        options.with_on_callback(move |app, body| {
+            // Another application's number would be missing below.
+            sink.lock().unwrap().extend((app.get() == APP).then(|| body.event().event_type().number()));
+            assert!(body.event().event_type().number() != 302, "injected");
+        })
+    });
+    let task = told.start(&create(1, "robot", "")).await;
+    told.delete(APP, &task).unwrap();
+    told.until("the end", async || heard.lock().is_ok_and(|heard| heard.ends_with(&[308, 305]))).await;
+    told.until_over(&task).await;
+    assert_eq!(*heard.lock().unwrap(), [301, 303, 302, 308, 305], "302 is told once");
+    assert_eq!(told.service.running(), 0);
 }
 
 /// A hundred tasks run, and calls are answered at once: 50 ms at the 99th percentile on an idle machine. Here other

@@ -97,7 +97,7 @@ impl Driver {
         core: TaskCore,
         clock: Clock,
         (spool, directory): (Spool, ObjectKey),
-        uploader: Uploader,
+        (uploader, notifier): (Uploader, Notifier),
         outcome: watch::Sender<Option<Outcome>>,
         options: &RecordingOptions,
     ) -> Self {
@@ -111,7 +111,7 @@ impl Driver {
             bucket: options.bucket.clone(),
             directory,
             uploader: Arc::new(uploader),
-            notifier: Notifier::new(options),
+            notifier,
             #[cfg(feature = "mix")]
             images: super::images::Images::new(options, answer),
             asked: 0,

@@ -1,6 +1,6 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use recorder_callback::{CallbackBody, Event, Payload, StartStatus};
 use recorder_storage::{ObjectKey, Spool, SpoolError, SpoolOptions, StorageError, Uploader};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -65,13 +65,19 @@ impl Recorder {
         let (outcome, ended) = watch::channel(None);
         let queue_bytes = options.queue_bytes.min(Semaphore::MAX_PERMITS);
         let span = tracing::info_span!("recording", task_id = %options.task.task);
-        let driver = Driver::new(core, clock, (spool, directory), uploader, outcome, &options);
+        let notifier = Notifier::new(&options);
+        let told = (uploader, notifier.clone());
+        let driver = Driver::new(core, clock, (spool, directory), told, outcome, &options);
         let room = Arc::new(Semaphore::new(queue_bytes));
         std::thread::Builder::new()
             .name("recording".into())
             .spawn(move || {
                 let _entered = span.entered();
-                runtime.block_on(driver.run(inbox, reports));
+                // What was closed is in the spool; the driver with all it holds is gone.
+                if catch_unwind(AssertUnwindSafe(|| runtime.block_on(driver.run(inbox, reports)))).is_err() {
+                    tracing::error!("the recording panicked");
+                    notifier.panicked(&options.task, clock.now().unwrap_or(zero).wall);
+                }
             })
             .map_err(StartError::Thread)?;
         Ok(Recording::new(events, room, queue_bytes, clock, ended))
@@ -80,10 +86,7 @@ impl Recorder {
 
 /// Event 301 with status 1.
 pub(crate) fn tell_failed_start(options: &RecordingOptions, clock: Clock) {
-    let (task, at) = (&options.task, clock.zero().wall);
-    let payload = Payload::RecorderStart(StartStatus::FAILED);
-    let event = Event::new(at, &task.room, task.robot.clone(), task.task.clone(), payload);
-    Notifier::new(options).send(&CallbackBody::new(event, at));
+    Notifier::new(options).failed_start(&options.task, clock.zero().wall);
 }
 
 /// Why a recording could not start.

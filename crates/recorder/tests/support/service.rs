@@ -7,6 +7,7 @@ use recorder::callback::Payload;
 use recorder::storage::Bucket;
 use recorder::types::{MediaId, MediaKind, RoomId, Sample, SdkAppId, Timescale, Timestamp};
 use recorder::{RoomEvent, RoomKey, Service, ServiceOptions, TrackOrigin};
+use serde_json::Value;
 
 use super::id;
 use super::media::{microphone, silence};
@@ -18,12 +19,18 @@ pub fn request(action: Action, body: &str) -> Request {
     Request::from_json(action, body.as_bytes()).unwrap()
 }
 
-pub fn create(room: u32, robot: &str, more: &str) -> CreateRecording {
+/// A `CreateCloudRecording` with `more` in its `RecordParams`.
+pub fn body(room: u32, robot: &str, more: &str) -> Value {
     let body = format!(
         r#"{{"SdkAppId": {APP}, "RoomId": "{room}", "UserId": "{robot}", "UserSig": "x",
         "RecordParams": {{"RecordMode": 1, "MaxIdleTime": 5{more}}}, "StorageParams": {{"CloudStorage": {{"Vendor": 1,
         "Region": "r", "Bucket": "b", "AccessKey": "a", "SecretKey": "s", "FileNamePrefix": ["p1"]}}}}}}"#
     );
+    body.parse().unwrap()
+}
+
+pub fn create(room: u32, robot: &str, more: &str) -> CreateRecording {
+    let body = body(room, robot, more).to_string();
     let Request::Create(request) = request(Action::CreateCloudRecording, &body) else { panic!() };
     *request
 }
@@ -46,11 +53,14 @@ impl Told {
     }
 
     pub fn with(change: impl FnOnce(ServiceOptions) -> ServiceOptions) -> Self {
-        let (root, bucket) = (tempfile::tempdir().unwrap(), Bucket::memory());
+        Self::into_bucket(Bucket::memory(), change)
+    }
+
+    pub fn into_bucket(bucket: Bucket, change: impl FnOnce(ServiceOptions) -> ServiceOptions) -> Self {
+        let root = tempfile::tempdir().unwrap();
         let (events, opened) = (Arc::<Mutex<Vec<_>>>::default(), bucket.clone());
         let heard = Arc::clone(&events);
-        let options = ServiceOptions::new(move |_| Ok(opened.clone())).with_on_callback(move |app, body| {
-            assert_eq!(app.get(), APP);
+        let options = ServiceOptions::new(move |_| Ok(opened.clone())).with_on_callback(move |_, body| {
             let event = body.event();
             heard.lock().unwrap().push((event.task().as_str().to_owned(), event.payload().clone()));
         });
