@@ -71,9 +71,7 @@ impl RequestError {
             Problem::Unknown => ErrorCode::UnknownParameter,
             Problem::Repeated => ErrorCode::InvalidParameter,
             Problem::Missing => ErrorCode::missing(self.path.name()),
-            Problem::OutOfRange { .. } if self.path.as_str() == "SdkAppId" => {
-                ErrorCode::InvalidParameterSdkAppId
-            }
+            Problem::NoApp { .. } => ErrorCode::InvalidParameterSdkAppId,
             Problem::OutOfRange { .. }
             | Problem::TooMany { .. }
             | Problem::Odd { .. }
@@ -133,6 +131,16 @@ pub enum Problem {
     /// A number outside its range.
     #[error("is {got}, range {min}..{max}")]
     OutOfRange {
+        /// As given.
+        got: i64,
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// A number that is no application's, where that has a code of its own.
+    #[error("is {got}, range {min}..{max}")]
+    NoApp {
         /// As given.
         got: i64,
         /// Smallest.

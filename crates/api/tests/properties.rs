@@ -1,12 +1,10 @@
 //! Any bytes are a request or a documented error, and nothing that was sent comes back in it.
 #![allow(clippy::unwrap_used, reason = "test")]
 
-mod support;
-
 use proptest::prelude::*;
 use recorder_api::{Action, Answer, AutoRecording, FormSignature, Request, RequestId, ServiceError, wire};
+use recorder_testkit::api_json::{create, paths, set, to_vod, values};
 use serde_json::{Value, json};
-use support::{create, set, to_vod};
 
 fn check(action: Action, result: Result<Request, recorder_api::RequestError>) {
     if let Err(error) = result {
@@ -14,60 +12,6 @@ fn check(action: Action, result: Result<Request, recorder_api::RequestError>) {
         let answer: Answer<wire::DescribeCloudRecordingResponse> =
             Answer { result: Err(ServiceError::from(&error)), request_id: RequestId::from_random(1) };
         assert!(answer.to_json().len() < 4096, "{error}");
-    }
-}
-
-/// Any JSON, with names and values of the API more often than others.
-fn values() -> impl Strategy<Value = Value> {
-    let names = prop::sample::select(vec![
-        "SdkAppId",
-        "TaskId",
-        "RoomId",
-        "RecordParams",
-        "RecordMode",
-        "StorageParams",
-        "CloudStorage",
-        "Vendor",
-        "MixLayoutParams",
-        "MixLayoutList",
-        "WaterMarkList",
-        "Top",
-        "UserSig",
-        "SubscribeStreamUserIds",
-        "x",
-    ]);
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        (-3i64..3000).prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        "\\PC{0,8}|.{0,8}|#[0-9A-F]{6}|http://h/a\\.png".prop_map(Value::from),
-    ];
-    leaf.prop_recursive(5, 60, 6, move |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::hash_map(names.clone(), inner, 0..6).prop_map(|map| map
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect::<Value>()),
-        ]
-    })
-}
-
-/// Paths of every member of a value.
-fn paths(value: &Value, at: &str, into: &mut Vec<String>) {
-    let mut below = |name: String, value: &Value| {
-        let path = if at.is_empty() { name } else { format!("{at}.{name}") };
-        into.push(path.clone());
-        paths(value, &path, into);
-    };
-    match value {
-        Value::Object(members) => members.iter().for_each(|(name, value)| below(name.clone(), value)),
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, value)| below(index.to_string(), value))
-        }
-        _ => {}
     }
 }
 
@@ -123,8 +67,7 @@ proptest! {
     #[test]
     fn a_request_with_one_member_replaced(vod: bool, pick: prop::sample::Index, new in values()) {
         let mut value = if vod { to_vod() } else { create() };
-        let mut all = Vec::new();
-        paths(&value, "", &mut all);
+        let all = paths(&value);
         set(&mut value, pick.get::<String>(&all), Some(new));
         let result = Request::from_json(Action::CreateCloudRecording, value.to_string().as_bytes());
         if let Err(error) = &result {
@@ -152,8 +95,7 @@ proptest! {
     fn forms_mean_what_json_means(vod: bool, gone: Option<prop::sample::Index>) {
         let mut value = if vod { to_vod() } else { create() };
         if let Some(gone) = gone {
-            let mut all = Vec::new();
-            paths(&value, "", &mut all);
+            let mut all = paths(&value);
             // Places in lists cannot be left out of a form.
             all.retain(|path| path.rsplit('.').next().unwrap().parse::<usize>().is_err());
             set(&mut value, gone.get::<String>(&all), None);

@@ -1,17 +1,15 @@
 //! What requests mean, and what each rule says when it is broken.
 #![allow(clippy::unwrap_used, reason = "test")]
 
-mod support;
-
 use std::time::Duration;
 
 use recorder_api::{
     Action, AutoRecording, CreateRecording, ErrorCode, MediaSelection, OutputFormat, RecordMode, Request,
     SampleRate, Storage, StreamType, UserList, VodMediaType, WaterMark, wire,
 };
+use recorder_testkit::api_json::{create, least, set, to_vod};
 use recorder_types::{RoomId, Size};
 use serde_json::{Value, json};
-use support::{create, least, set, to_vod};
 
 fn read(value: &Value) -> Result<CreateRecording, String> {
     match Request::from_json(Action::CreateCloudRecording, value.to_string().as_bytes()) {

@@ -9,7 +9,7 @@ use recorder::api::AutoRecording;
 use recorder::callback::{LeaveCode, Payload};
 use recorder::types::{RoomId, SdkAppId};
 use recorder::{InvalidTemplate, MAX_ANCHORS, MaxFileDuration, OutputFormat, RoomEvent, StreamSelection};
-use recorder::{ServiceOptions, TaskOptions, task_options};
+use recorder::{TaskOptions, task_options};
 use support::id;
 use support::media::{camera, microphone};
 use support::service::{APP, Told, create, room};
@@ -280,7 +280,7 @@ async fn events_go_to_the_address_of_the_template() {
     let server = MockServer::start().await;
     Mock::given(matchers::method("POST")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
     let policy = DelivererOptions::default().with_policy(AddressPolicy::AllowPrivate);
-    let told = Told::with(|options: ServiceOptions| options.with_template_callbacks(policy));
+    let told = Told::with(|options: recorder::ServiceOptions| options.with_template_callbacks(policy));
     let more = format!(r#"{SHORT}, "CallbackUrl": "{}/events", "CallbackKey": "key1""#, server.uri());
     told.service.set_auto_recording(SdkAppId::new(APP), Some(template(&more))).unwrap();
     told.enter(1, "alice");

@@ -1,4 +1,5 @@
-//! What the tests of the recorder crates share: small valid streams made in Rust, hostile timelines, a check of HLS
+//! What the tests of the recorder crates share: small valid streams made in Rust, requests of the
+//! recording API, hostile timelines, a check of HLS
 //! output against RFC 8216, golden files, and FFmpeg where it is installed.
 //!
 //! Everything that is made is the same on every machine for the same arguments. Only [`media`], [`golden`] and
@@ -21,6 +22,7 @@
 #![allow(clippy::print_stdout)]
 
 pub mod aac;
+pub mod api_json;
 mod bits;
 pub mod ffmpeg;
 pub mod golden;

@@ -250,7 +250,7 @@ impl wire::DescribeCloudRecordingRequest {
     /// # Errors
     /// As [`Request::from_json`].
     pub fn check(self) -> Result<DescribeRecording, RequestError> {
-        let (app, task) = task(self.sdk_app_id, self.task_id)?;
+        let (app, task) = (app(&At::ROOT, self.sdk_app_id)?, task_id(self.task_id)?);
         Ok(DescribeRecording { app, task })
     }
 }
@@ -262,7 +262,7 @@ impl wire::ModifyCloudRecordingRequest {
     /// As [`Request::from_json`].
     pub fn check(self) -> Result<ModifyRecording, RequestError> {
         let at = At::ROOT;
-        let (app, task) = task(self.sdk_app_id, self.task_id)?;
+        let (app, task) = (app_for_change(&at, self.sdk_app_id)?, task_id(self.task_id)?);
         let layout = Layout::check(&at.member("MixLayoutParams"), self.mix_layout_params)?;
         let lists = self.subscribe_stream_user_ids.unwrap_or_default();
         let (audio_users, video_users) = user_lists(&at.member("SubscribeStreamUserIds"), lists)?;
@@ -276,24 +276,33 @@ impl wire::DeleteCloudRecordingRequest {
     /// # Errors
     /// As [`Request::from_json`].
     pub fn check(self) -> Result<DeleteRecording, RequestError> {
-        let (app, task) = task(self.sdk_app_id, self.task_id)?;
+        let (app, task) = (app(&At::ROOT, self.sdk_app_id)?, task_id(self.task_id)?);
         Ok(DeleteRecording { app, task })
     }
 }
 
 /// An application id is 1 to 4294967295.
 fn app(at: &At<'_>, id: Option<i64>) -> Result<SdkAppId, RequestError> {
+    app_for_change(at, id).map_err(|error| match error.problem {
+        Problem::OutOfRange { got, min, max } => {
+            RequestError { problem: Problem::NoApp { got, min, max }, ..error }
+        }
+        _ => error,
+    })
+}
+
+/// As [`app`], for a change: its page does not list `InvalidParameter.SdkAppId`.
+fn app_for_change(at: &At<'_>, id: Option<i64>) -> Result<SdkAppId, RequestError> {
     at.required_number("SdkAppId", id, 1..=i64::from(u32::MAX)).map(SdkAppId::new)
 }
 
-fn task(app_id: Option<i64>, task: Option<String>) -> Result<(SdkAppId, String), RequestError> {
+fn task_id(task: Option<String>) -> Result<String, RequestError> {
     /// Longer than any task id; what is longer is not worth keeping.
     const MAX_TASK_BYTES: usize = 1024;
     let at = At::ROOT;
-    let app = app(&at, app_id)?;
     let task = at.required("TaskId", given(task))?;
     if task.len() > MAX_TASK_BYTES {
         return Err(at.member("TaskId").rule(TextRule::TooLong { len: task.len(), max: MAX_TASK_BYTES }));
     }
-    Ok((app, task))
+    Ok(task)
 }

@@ -1,10 +1,11 @@
-//! Requests that keep every rule, to be broken one member at a time.
-#![allow(dead_code, clippy::unwrap_used, reason = "test; each uses a part")]
+//! Requests of the recording API as JSON: sound ones, to be broken one member at a time, and arbitrary ones.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Every member is there.
-pub(crate) fn create() -> Value {
+/// A `CreateCloudRecording` of a mixed room with every member, whose secrets begin with `s3cret`.
+#[must_use]
+pub fn create() -> Value {
     json!({
         "SdkAppId": 1400188366, "RoomId": "3560", "RoomIdType": 1, "UserId": "10001", "UserSig": "s3cret-sig",
         "PrivateMapKey": "s3cret-map", "ResourceExpiredHour": 72,
@@ -43,8 +44,9 @@ pub(crate) fn create() -> Value {
     })
 }
 
-/// The least that is needed.
-pub(crate) fn least() -> Value {
+/// A `CreateCloudRecording` with the least that is needed.
+#[must_use]
+pub fn least() -> Value {
     json!({
         "SdkAppId": 1, "RoomId": "1", "UserId": "robot", "UserSig": "x",
         "RecordParams": { "RecordMode": 1 },
@@ -53,8 +55,9 @@ pub(crate) fn least() -> Value {
     })
 }
 
-/// The same with VOD.
-pub(crate) fn to_vod() -> Value {
+/// As [`least`], with sound to VOD and every member of that.
+#[must_use]
+pub fn to_vod() -> Value {
     let mut value = least();
     value["RecordParams"]["StreamType"] = json!(1);
     value["StorageParams"] = json!({ "CloudVod": { "TencentVod": {
@@ -64,8 +67,11 @@ pub(crate) fn to_vod() -> Value {
     value
 }
 
-/// Puts `new` at `path` (`A.B.0`), or takes away what is there.
-pub(crate) fn set(value: &mut Value, path: &str, new: Option<Value>) {
+/// Puts `new` at `path` (`A.B.0`), or takes away what is there; in a list `null` takes its place.
+///
+/// # Panics
+/// If there is nothing above the path.
+pub fn set(value: &mut Value, path: &str, new: Option<Value>) {
     let (parents, last) = path.rsplit_once('.').map_or((None, path), |(parents, last)| (Some(parents), last));
     let mut at = value;
     for step in parents.into_iter().flat_map(|parents| parents.split('.')) {
@@ -76,8 +82,69 @@ pub(crate) fn set(value: &mut Value, path: &str, new: Option<Value>) {
     }
     match (new, at) {
         (None, Value::Object(members)) => drop(members.remove(last)),
-        (None, at) => at[last.parse::<usize>().unwrap()] = Value::Null,
-        (Some(new), Value::Array(items)) => items[last.parse::<usize>().unwrap()] = new,
+        (None, at) => at[last.parse::<usize>().expect("a place in a list")] = Value::Null,
+        (Some(new), Value::Array(items)) => items[last.parse::<usize>().expect("a place in a list")] = new,
         (Some(new), at) => at[last] = new,
+    }
+}
+
+/// Any JSON, with names and values of the API more often than others.
+pub fn values() -> impl Strategy<Value = Value> {
+    let names = prop::sample::select(vec![
+        "SdkAppId",
+        "TaskId",
+        "RoomId",
+        "RecordParams",
+        "RecordMode",
+        "StorageParams",
+        "CloudStorage",
+        "Vendor",
+        "MixLayoutParams",
+        "MixLayoutList",
+        "WaterMarkList",
+        "Top",
+        "UserSig",
+        "SubscribeStreamUserIds",
+        "x",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        (-3i64..3000).prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,8}|.{0,8}|#[0-9A-F]{6}|http://h/a\\.png".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 60, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::hash_map(names.clone(), inner, 0..6).prop_map(|map| map
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect::<Value>()),
+        ]
+    })
+}
+
+/// Paths of every member of a value, as [`set`] takes them.
+#[must_use]
+pub fn paths(value: &Value) -> Vec<String> {
+    let mut all = Vec::new();
+    collect_paths(value, "", &mut all);
+    all
+}
+
+fn collect_paths(value: &Value, at: &str, into: &mut Vec<String>) {
+    let mut below = |name: String, value: &Value| {
+        let path = if at.is_empty() { name } else { format!("{at}.{name}") };
+        into.push(path.clone());
+        collect_paths(value, &path, into);
+    };
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| below(name.clone(), value)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, value)| below(index.to_string(), value))
+        }
+        _ => {}
     }
 }
