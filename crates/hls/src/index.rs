@@ -31,12 +31,13 @@ mod samples;
 use bytes::Bytes;
 use recorder_types::UnixMillis;
 use recorder_types::aac::AudioSpecificConfig;
+use recorder_types::h264::DisplayOrientation;
 
 pub(crate) use build::IndexBuilder;
 use code::Reader;
 pub use samples::{Samples, SegmentSample};
 
-use crate::demux::Fault;
+use crate::demux::{Demuxer, Event, Fault, StreamKind};
 
 /// All samples of one TS segment: times, sizes, sync flags and the parameter sets of its pictures.
 ///
@@ -56,6 +57,7 @@ pub struct VideoIndex {
     /// From which picture on which parameter sets hold; at least one, the first from picture 0 on.
     changes: Vec<SetChange>,
     count: u32,
+    orientation: Option<DisplayOrientation>,
     log: Bytes,
 }
 
@@ -83,8 +85,8 @@ pub struct IndexedPicture {
     pub dts: i64,
     /// Whether it is an IDR picture.
     pub sync: bool,
-    /// Bytes as MP4 stores it: NAL units behind lengths of four bytes, without delimiters, parameter sets, filler and
-    /// end markers.
+    /// Bytes as MP4 stores it: NAL units behind lengths of four bytes, without delimiters, parameter sets, orientation,
+    /// filler and end markers.
     pub len: u32,
 }
 
@@ -113,8 +115,17 @@ pub enum IndexError {
     /// The segment is damaged.
     #[error("segment is damaged")]
     Segment(#[from] Fault),
+    /// A segment of packed audio holds something that is no ADTS frame of AAC-LC, or ends within one.
+    #[error("packed audio at {at}")]
+    PackedAudio {
+        /// Offset in the segment.
+        at: u64,
+        /// What is wrong.
+        #[source]
+        source: recorder_types::aac::AacError,
+    },
     /// A picture or frame has no time.
-    #[error("a sample in or before the packet at {at} has no time")]
+    #[error("a sample at or before byte {at} has no time")]
     NoTime {
         /// Offset in the segment.
         at: u64,
@@ -158,7 +169,8 @@ impl SegmentIndex {
     ///
     /// `reference` is an instant in ticks of 90 kHz, within 13 hours of which the first time is taken to lie (the end
     /// of the segment before, for one); without it times begin between 0 and 2^33. Of several video or audio streams
-    /// the first is read.
+    /// the first is read. A segment of packed audio (ADTS frames behind an ID3 tag that tells the time of the first,
+    /// RFC 8216 §3.4) is read too.
     ///
     /// # Errors
     /// [`IndexError`]: the segment is damaged, or cannot be put into an MP4 as it is.
@@ -201,6 +213,26 @@ impl SegmentIndex {
         self.audio.as_ref()
     }
 
+    /// Whether it tells samples of just those kinds that the segment's program map lists, which is to be in `head`: the
+    /// first bytes of the segment, of segments of [`Segmenter`](crate::Segmenter) two packets. `false` without a map.
+    ///
+    /// An index may be whole and of this segment, and still lack a track: one that was made of pictures alone. A map may
+    /// also list what did not come; such an index has to be made anew from the segment to be sure.
+    #[must_use]
+    pub fn agrees_with(&self, head: &[u8]) -> bool {
+        let mut demuxer = Demuxer::default();
+        demuxer.push(head);
+        let streams = std::iter::from_fn(|| demuxer.poll()).find_map(|event| match event {
+            Event::Streams(streams) => Some(streams),
+            _ => None,
+        });
+        streams.is_some_and(|streams| {
+            let lists = |kind| streams.iter().any(|stream| stream.kind == kind);
+            (lists(StreamKind::H264), lists(StreamKind::AacAdts))
+                == (self.video.is_some(), self.audio.is_some())
+        })
+    }
+
     /// The index as bytes that tell their own length: indexes can be stored one behind the other.
     #[must_use]
     pub fn encode(&self) -> Bytes {
@@ -236,6 +268,13 @@ impl VideoIndex {
     #[must_use]
     pub const fn count(&self) -> u32 {
         self.count
+    }
+
+    /// How the first picture is to be turned for display, where it tells that (an SEI message of its own is not part of
+    /// the sample then). `None`: as the pictures of the segment before.
+    #[must_use]
+    pub const fn orientation(&self) -> Option<DisplayOrientation> {
+        self.orientation
     }
 
     /// The pictures, in decode order.

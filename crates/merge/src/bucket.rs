@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
 use bytes::Bytes;
-use recorder_storage::{Bucket, ObjectKey, PutMode, StorageError};
+use recorder_storage::{Bucket, ObjectKey, PutMode};
 use recorder_types::with_causes;
 use tempfile::NamedTempFile;
 use tokio::runtime::Handle;
@@ -35,22 +35,15 @@ impl BucketFolder {
             Some(directory) => format!("{directory}/{name}").parse(),
             None => name.parse(),
         };
-        key.map_err(other)
+        key.map_err(io::Error::from)
     }
-}
-
-fn other(error: StorageError) -> io::Error {
-    let kind = match &error {
-        StorageError::NotFound { .. } => io::ErrorKind::NotFound,
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, error)
 }
 
 impl Source for BucketFolder {
     fn folder(&mut self) -> io::Result<Folder> {
         let mut folder = Folder::default();
-        let objects = self.runtime.block_on(self.bucket.list(self.directory.as_ref())).map_err(other)?;
+        let objects =
+            self.runtime.block_on(self.bucket.list(self.directory.as_ref())).map_err(io::Error::from)?;
         let skip = self.directory.as_ref().map_or(0, |directory| directory.as_str().len() + 1);
         for object in objects {
             // What lies deeper is of another folder.
@@ -58,7 +51,7 @@ impl Source for BucketFolder {
                 continue;
             };
             if parse_playlist_name(name).is_some() {
-                let get = || self.runtime.block_on(self.bucket.get(&object.key)).map_err(other);
+                let get = || self.runtime.block_on(self.bucket.get(&object.key)).map_err(io::Error::from);
                 match check_playlist_size(object.size).and_then(|()| get()) {
                     Ok(text) => folder.add_playlist(name, &String::from_utf8_lossy(&text)),
                     Err(error) => folder.add_unreadable(name, with_causes(&error)),
@@ -71,7 +64,7 @@ impl Source for BucketFolder {
     }
 
     fn segment(&mut self, name: &str) -> io::Result<Bytes> {
-        let data = self.runtime.block_on(self.bucket.get(&self.key(name)?)).map_err(other)?;
+        let data = self.runtime.block_on(self.bucket.get(&self.key(name)?)).map_err(io::Error::from)?;
         check_size(data.len() as u64)?;
         Ok(data)
     }
@@ -114,7 +107,7 @@ impl SinkFile for BucketFile {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.file.flush()?;
         let put = self.bucket.put_file(&self.key, self.temporary.path(), PutMode::Replace);
-        self.runtime.block_on(put).map_err(other)
+        self.runtime.block_on(put).map_err(io::Error::from)
     }
 }
 

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use recorder_types::h264::DisplayOrientation;
 use recorder_types::{Size, Timescale, Timestamp, TrackConfig};
 
 use crate::boxes::BoxKind;
@@ -41,17 +42,46 @@ impl DisplayMatrix {
     /// Degrees clockwise that the picture is turned for display: 0, 90, 180 or 270. `None` if the matrix also
     /// mirrors, scales or shears.
     #[must_use]
-    pub const fn rotation(self) -> Option<u16> {
-        const ONE: i32 = 1 << 16;
-        const MINUS: i32 = -ONE;
-        let [a, b, _, c, d, ..] = self.0;
-        match (a, b, c, d) {
-            (ONE, 0, 0, ONE) => Some(0),
-            (0, ONE, MINUS, 0) => Some(90),
-            (MINUS, 0, 0, MINUS) => Some(180),
-            (0, MINUS, ONE, 0) => Some(270),
-            _ => None,
-        }
+    pub fn rotation(self) -> Option<u16> {
+        let told = self.orientation().filter(|told| !told.mirrored)?;
+        Some(u16::from(4 - told.anticlockwise.to_be_bytes()[0] / 0x40) % 4 * 90)
+    }
+
+    /// What the elementary stream would say: quarter turns, mirrored or not. `None` if the matrix also scales, shears or
+    /// turns by less.
+    #[must_use]
+    pub fn orientation(self) -> Option<DisplayOrientation> {
+        let axes = |[a, b, _, c, d, ..]: [i32; 9]| [a, b, c, d];
+        let all = [false, true].into_iter().flat_map(|mirrored| {
+            [0, 0x4000, 0x8000, 0xC000].map(|anticlockwise| DisplayOrientation {
+                mirrored,
+                anticlockwise,
+                ..DisplayOrientation::default()
+            })
+        });
+        let size = Size::new(1, 1)?;
+        all.into_iter()
+            .find(|told| Self::oriented(*told, size).is_some_and(|matrix| axes(matrix.0) == axes(self.0)))
+    }
+
+    /// The matrix that shows pictures of this size so, with their upper left corner at zero again. `None` for what is no
+    /// quarter turn, and where a side does not fit into 16 bits.
+    #[must_use]
+    pub fn oriented(orientation: DisplayOrientation, size: Size) -> Option<Self> {
+        let (width, height) = (i32::try_from(size.width()).ok()?, i32::try_from(size.height()).ok()?);
+        let (x, y) = (if orientation.mirrored { -1 } else { 1 }, if orientation.flipped { -1 } else { 1 });
+        let [a, b, c, d] = match orientation.anticlockwise {
+            0 => [x, 0, 0, y],
+            0x4000 => [0, -x, y, 0],
+            0x8000 => [-x, 0, 0, -y],
+            0xC000 => [0, x, -y, 0],
+            _ => return None,
+        };
+        let fixed = |whole: i32| whole.checked_mul(1 << 16);
+        let back = |by_width: i32, by_height: i32| (-by_width).max(0) * width + (-by_height).max(0) * height;
+        let [a, b, c, d, x, y] =
+            [fixed(a)?, fixed(b)?, fixed(c)?, fixed(d)?, fixed(back(a, c))?, fixed(back(b, d))?];
+        Some(Self([a, b, 0, c, d, 0, x, y, 1 << 30]))
     }
 }
 
@@ -172,4 +202,40 @@ pub struct SampleRef {
     pub offset: u64,
     /// Bytes, which are all inside the file.
     pub len: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quarter_turns_put_the_picture_back_to_zero() {
+        let size = Size::new(640, 360).unwrap();
+        let (w, h) = (640 << 16, 360 << 16);
+        const ONE: i32 = 1 << 16;
+        for (mirrored, flipped, anticlockwise, axes, corner, rotation) in [
+            (false, false, 0, [ONE, 0, 0, ONE], (0, 0), Some(0)),
+            (false, false, 0xC000, [0, ONE, -ONE, 0], (h, 0), Some(90)),
+            (false, false, 0x8000, [-ONE, 0, 0, -ONE], (w, h), Some(180)),
+            (false, false, 0x4000, [0, -ONE, ONE, 0], (0, w), Some(270)),
+            (true, true, 0, [-ONE, 0, 0, -ONE], (w, h), Some(180)),
+            (true, false, 0, [-ONE, 0, 0, ONE], (w, 0), None),
+            // Mirrored first: the left column is on the right then, and above after a quarter turn against the clock.
+            (true, false, 0x4000, [0, ONE, ONE, 0], (0, 0), None),
+        ] {
+            let told = DisplayOrientation { mirrored, flipped, anticlockwise };
+            let matrix = DisplayMatrix::oriented(told, size).unwrap();
+            let [a, b, _, c, d, _, x, y, _] = matrix.0;
+            assert_eq!(([a, b, c, d], (x, y), matrix.rotation()), (axes, corner, rotation), "{told:?}");
+            let again = DisplayMatrix::oriented(matrix.orientation().unwrap(), size);
+            assert_eq!(again, Some(matrix), "{told:?}");
+        }
+        let odd = DisplayOrientation { anticlockwise: 0x2000, ..Default::default() };
+        assert_eq!(DisplayMatrix::oriented(odd, size), None);
+        assert_eq!(DisplayMatrix([2 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30]).orientation(), None);
+        assert_eq!(
+            DisplayMatrix::oriented(DisplayOrientation::default(), size),
+            Some(DisplayMatrix::IDENTITY)
+        );
+    }
 }

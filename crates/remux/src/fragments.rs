@@ -1,15 +1,19 @@
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use recorder_hls::SegmentIndex;
 use recorder_hls::index::Samples;
 use recorder_mp4::{
     FragmentOptions, FragmentOutput, FragmentWriter, SampleEntry, SampleEntryKind, SampleInfo, TrackSetup,
 };
 use recorder_types::aac::{AudioSpecificConfig, FRAME_SAMPLES};
-use recorder_types::{MediaKind, RoomTime, Timescale, Timestamp};
+use recorder_types::h264::{DisplayOrientation, prepend_units};
+use recorder_types::{MediaKind, NalFraming, RoomTime, Timescale, Timestamp};
 
 use crate::error::PackageError;
 use crate::timeline::{DEFAULT_PICTURE, Span};
-use crate::track::{describe, position};
+use crate::track::{describe, position, video_setup};
+
+/// Of the samples of an index.
+const FRAMING: NalFraming = NalFraming::LengthPrefixed { length_bytes: 4 };
 
 /// A segment of fragmented MP4.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +46,8 @@ impl FragmentSegment {
 /// negative for that (`trun` version 1). Players place a segment by its decode time and would leave a hole before it
 /// otherwise.
 ///
-/// A new initialization section comes with a discontinuity, with other parameter sets, another AAC configuration, and
-/// with a kind of media that the one before does not describe. A segment within which parameter sets change has them in
+/// A new initialization section comes with a discontinuity, with other parameter sets, pictures turned in another way,
+/// another AAC configuration, and with a kind of media that the one before does not describe. A segment within which parameter sets change has them in
 /// its samples (`avc3`), all others in the section (`avc1`). Nothing is kept but what the last section says.
 #[derive(Debug, Default)]
 pub struct Packager {
@@ -55,6 +59,7 @@ pub struct Packager {
 struct Epoch {
     writer: FragmentWriter,
     video: Option<(usize, SampleEntry)>,
+    orientation: DisplayOrientation,
     /// What decode times are moved later by, in ticks: from the first picture's decoding to its presentation.
     delay: Option<i64>,
     audio: Option<(usize, AudioSpecificConfig)>,
@@ -101,8 +106,11 @@ impl Epoch {
         }
         let known_audio = known.and_then(|epoch| epoch.audio).map(|(_, config)| config);
         let audio = index.audio().map(|audio| audio.config()).or(known_audio);
+        let told = index.video().and_then(|video| video.orientation());
+        let orientation = told.or(known.map(|epoch| epoch.orientation)).unwrap_or_default();
         if let Some(before) = before
             && !index.discontinuity()
+            && before.orientation == orientation
             && before.video.as_ref().map(|(_, entry)| entry) == entry.as_ref()
             && before.audio.map(|(_, config)| config) == audio
         {
@@ -110,7 +118,7 @@ impl Epoch {
         }
         let mut setups = Vec::new();
         let video = entry.map(|entry| {
-            setups.push(TrackSetup::new(entry.clone(), Timescale::HZ_90000));
+            setups.push(video_setup(entry.clone(), orientation));
             (setups.len() - 1, entry)
         });
         let audio = audio.map(|config| {
@@ -122,7 +130,7 @@ impl Epoch {
             FragmentOptions::default().with_min_duration(RoomTime::MAX).with_max_duration(RoomTime::MAX);
         let origin = Timestamp::new(Span::of(index).map_or(0, |span| span.begin.min(0)), Timescale::HZ_90000);
         let writer = FragmentWriter::with_origin(setups, options, origin)?;
-        Ok(Self { writer, video, delay: None, audio, next: None })
+        Ok(Self { writer, video, orientation, delay: None, audio, next: None })
     }
 
     fn fill(&mut self, index: &SegmentIndex, ts: Bytes) -> Result<FragmentSegment, PackageError> {
@@ -142,7 +150,8 @@ impl Epoch {
                     let mut data = sample.data;
                     if changes.peek().is_some_and(|(from, _)| *from == number) {
                         let sets = changes.next().map_or(&[][..], |(_, sets)| sets);
-                        data = with_sets(sets, &data);
+                        let sets: Vec<&[u8]> = sets.iter().map(|set| &set[..]).collect();
+                        data = prepend_units(&sets, FRAMING, &data).ok_or(PackageError::Changed)?;
                     }
                     number += 1;
                     let delay = *self.delay.get_or_insert(picture.pts.saturating_sub(picture.dts));
@@ -182,17 +191,4 @@ impl Epoch {
         }
         Ok(made)
     }
-}
-
-/// A picture with parameter sets before it.
-fn with_sets(sets: &[Bytes], picture: &Bytes) -> Bytes {
-    let mut data =
-        BytesMut::with_capacity(picture.len() + sets.iter().map(|set| 4 + set.len()).sum::<usize>());
-    for set in sets {
-        // Parameter sets come out of PES packets, which are far below 4 GiB.
-        data.put_u32(u32::try_from(set.len()).unwrap_or(u32::MAX));
-        data.put_slice(set);
-    }
-    data.put_slice(picture);
-    data.freeze()
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use recorder_hls::SegmentIndex;
 use recorder_hls::index::{Frames, IndexedPicture, Pictures};
 use recorder_types::aac::AudioSpecificConfig;
+use recorder_types::h264::DisplayOrientation;
 use recorder_types::{MediaKind, UnixMillis};
 
 use crate::timeline::{DEFAULT_PICTURE, Span, Timeline};
@@ -50,6 +51,8 @@ pub(crate) struct Loaded {
     frames: Peekable<Flatten<IntoIter<Frames>>>,
     pub(crate) frame: u32,
     pub(crate) config: Option<AudioSpecificConfig>,
+    /// How pictures are turned from the first one on, where that is told. A discontinuity without it sets them upright.
+    pub(crate) orientation: Option<DisplayOrientation>,
 }
 
 impl InputState {
@@ -102,6 +105,9 @@ impl Loaded {
             frames: index.audio().map(|audio| audio.frames()).into_iter().flatten().peekable(),
             frame: 0,
             config: index.audio().map(|audio| audio.config()),
+            orientation: video
+                .and_then(|video| video.orientation())
+                .or(index.discontinuity().then(DisplayOrientation::default)),
         }
     }
 

@@ -120,7 +120,7 @@ pub enum Step {
 /// where its times are but for their rounding. Segments that are missing leave a gap. Pictures before the first key
 /// frame of an input, and after a missing segment up to the next one, are left out: [`Planner::left_out`]. New
 /// parameter sets or audio channels become another sample entry; another sample rate begins a new file, with the next
-/// key frame where there are pictures.
+/// key frame where there are pictures; so do pictures that are turned in another way.
 ///
 /// Held in memory: the indexes of two or three segments of each input, and the tables of the open file.
 #[derive(Debug)]
@@ -298,7 +298,8 @@ impl Planner {
     /// With what is known of its audio.
     fn new_track(&mut self, input: usize, kind: MediaKind) -> Track {
         if kind == MediaKind::Video {
-            return Track::video(input);
+            let loaded = self.inputs[input].front(MediaKind::Video);
+            return Track::video(input, loaded.and_then(|loaded| loaded.orientation).unwrap_or_default());
         }
         let loaded = self.inputs[input].front(MediaKind::Audio).and_then(|loaded| loaded.config);
         let config = loaded.or(self.announced[input].config).unwrap_or_else(|| {
@@ -312,9 +313,10 @@ impl Planner {
         let (number, segment) = (loaded.picture, loaded.number);
         let origin = Origin { segment, presented: loaded.presented, start: loaded.start };
         let gap = loaded.gap && number == 0;
+        let told = loaded.orientation.filter(|_| number == 0);
         let Some((picture, duration, sets)) = loaded.take_picture() else { return Ok(()) };
         let state = &mut self.tracks[track];
-        let Source::Video { entry, changed, waits_for_key, entries } = &mut state.source else {
+        let Source::Video { entry, orientation, changed, waits_for_key, entries } = &mut state.source else {
             return Ok(());
         };
         *waits_for_key |= gap;
@@ -333,7 +335,10 @@ impl Planner {
         }
         *waits_for_key = false;
         let full = *entries > MAX_ENTRIES;
-        if picture.sync && (self.changing.is_some() || full) {
+        // It is said once for each track of a file.
+        let turned = told.filter(|told| told != orientation && picture.sync);
+        *orientation = turned.unwrap_or(*orientation);
+        if picture.sync && (self.changing.is_some() || full || turned.is_some()) {
             self.restart()?;
         }
         let state = &mut self.tracks[track];

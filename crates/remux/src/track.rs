@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use recorder_mp4::{DescriptionError, PixelAspect, SampleEntry, SampleEntryKind, TrackSetup};
+use recorder_mp4::{DescriptionError, DisplayMatrix, PixelAspect, SampleEntry, SampleEntryKind, TrackSetup};
 use recorder_types::aac::{AudioSpecificConfig, FRAME_SAMPLES};
-use recorder_types::h264::parse_sps;
+use recorder_types::h264::{DisplayOrientation, parse_sps};
 use recorder_types::{H264Config, MediaKind, NalFraming, Size, Timescale, TrackConfig, UnixMillis};
 
 use crate::timeline::HZ;
@@ -39,6 +39,8 @@ pub(crate) struct Track {
 pub(crate) enum Source {
     Video {
         entry: Option<SampleEntry>,
+        /// How pictures of the open file are turned.
+        orientation: DisplayOrientation,
         /// That entry was not told yet.
         changed: bool,
         waits_for_key: bool,
@@ -66,8 +68,9 @@ pub(crate) struct Place {
 }
 
 impl Track {
-    pub(crate) fn video(input: usize) -> Self {
-        let source = Source::Video { entry: None, changed: false, waits_for_key: true, entries: 0 };
+    pub(crate) fn video(input: usize, orientation: DisplayOrientation) -> Self {
+        let source =
+            Source::Video { entry: None, orientation, changed: false, waits_for_key: true, entries: 0 };
         Self::new(input, MediaKind::Video, source)
     }
 
@@ -92,8 +95,8 @@ impl Track {
     /// What a file is told of the track. A stream that has not begun is described by something that is never written.
     pub(crate) fn setup(&self) -> TrackSetup {
         match &self.source {
-            Source::Video { entry, .. } => {
-                TrackSetup::new(entry.clone().unwrap_or_else(nothing), Timescale::HZ_90000)
+            Source::Video { entry, orientation, .. } => {
+                video_setup(entry.clone().unwrap_or_else(nothing), *orientation)
             }
             Source::Audio { config, .. } => TrackSetup::new(SampleEntry::aac(*config), config.timescale()),
         }
@@ -169,6 +172,12 @@ pub(crate) struct Origin {
     pub(crate) segment: u32,
     pub(crate) presented: i64,
     pub(crate) start: UnixMillis,
+}
+
+/// A track of pictures on the clock of TS.
+pub(crate) fn video_setup(entry: SampleEntry, orientation: DisplayOrientation) -> TrackSetup {
+    let matrix = entry.size.and_then(|size| DisplayMatrix::oriented(orientation, size));
+    TrackSetup::new(entry, Timescale::HZ_90000).with_matrix(matrix.unwrap_or(DisplayMatrix::IDENTITY))
 }
 
 /// Describes pictures that are not there.

@@ -51,6 +51,41 @@ pub(crate) fn parse(text: &str) -> Result<Address, StorageError> {
     }
 }
 
+/// The path that an address means: a text without `scheme://`, or a `file` URL. `None` for everything else, which
+/// [`Bucket::open`](crate::Bucket::open) judges.
+///
+/// # Errors
+/// [`StorageError::InvalidUrl`] for a `file` URL that is no local path.
+pub fn local_path(address: &str) -> Result<Option<PathBuf>, StorageError> {
+    if !address.contains("://") && address != "memory:" {
+        return Ok(Some(address.into()));
+    }
+    if !address.starts_with("file://") {
+        return Ok(None);
+    }
+    match parse(address)? {
+        Address::Directory(path) => Ok(Some(path)),
+        Address::Memory | Address::Cloud(_) => Ok(None),
+    }
+}
+
+/// The address of the place that an object lies in, and its name: the last component of its path.
+pub(crate) fn split_object(text: &str) -> Result<(String, String), StorageError> {
+    let Address::Cloud(mut url) = parse(text)? else {
+        return Err(invalid(text, "it is not the URL of an object"));
+    };
+    let (folder, name) = url.path().rsplit_once('/').unwrap_or_default();
+    let nameless = || invalid(text, "it names no object");
+    let hides_slash = name.to_ascii_lowercase().contains("%2f");
+    let name = Path::from_url_path(name).map_err(|_| nameless())?.to_string();
+    if name.is_empty() || hides_slash {
+        return Err(nameless());
+    }
+    let folder = folder.to_owned();
+    url.set_path(&folder);
+    Ok((url.into(), name))
+}
+
 fn is_scheme_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
@@ -61,7 +96,7 @@ pub(crate) fn redacted(url: &Url) -> Box<str> {
 }
 
 /// What the client says of a configuration can hold the value that it does not take.
-#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 const UNUSABLE: &str = "a setting of the address or the environment is missing, or cannot be used";
 
 fn invalid(text: &str, reason: &str) -> StorageError {
@@ -81,12 +116,15 @@ pub(crate) fn open_cloud(
         "s3" | "s3a" => open_s3(url, options)?,
         "az" | "azure" | "abfs" | "abfss" => open_azure(url, options)?,
         "gs" => open_gcs(url, options)?,
-        _ => return Err(invalid(url.as_str(), "its scheme is none of file, memory, s3, az, gs")),
+        "http" | "https" => open_http(url, options)?,
+        _ => {
+            return Err(invalid(url.as_str(), "its scheme is none of file, memory, s3, az, gs, http, https"));
+        }
     };
     Ok((store, prefix))
 }
 
-#[cfg(any(not(feature = "aws"), not(feature = "azure"), not(feature = "gcp")))]
+#[cfg(not(all(feature = "aws", feature = "azure", feature = "gcp", feature = "http")))]
 fn off(url: &Url, feature: &'static str) -> StorageError {
     StorageError::FeatureOff { scheme: url.scheme().into(), feature }
 }
@@ -104,6 +142,11 @@ fn open_azure(url: &Url, _options: &BucketOptions) -> Result<Arc<dyn ObjectStore
 #[cfg(not(feature = "gcp"))]
 fn open_gcs(url: &Url, _options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
     Err(off(url, "gcp"))
+}
+
+#[cfg(not(feature = "http"))]
+fn open_http(url: &Url, _options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    Err(off(url, "http"))
 }
 
 #[cfg(feature = "aws")]
@@ -142,6 +185,18 @@ fn open_gcs(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, 
     Ok(Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?))
 }
 
+#[cfg(feature = "http")]
+fn open_http(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    if url.query().is_some() {
+        return Err(invalid(url.as_str(), "a query cannot be sent with the objects' addresses"));
+    }
+    let mut root = url.clone();
+    root.set_path("/");
+    let builder = object_store::http::HttpBuilder::new().with_url(root).with_retry(retry(options));
+    let builder = builder.with_client_options(client(url, options));
+    Ok(Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?))
+}
+
 #[cfg(any(feature = "azure", feature = "gcp"))]
 fn without_query(url: &Url) -> String {
     let mut url = url.clone();
@@ -149,14 +204,14 @@ fn without_query(url: &Url) -> String {
     url.into()
 }
 
-#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 fn unknown_key(url: &Url, key: &str) -> StorageError {
     let key: String = key.chars().take(64).collect();
     invalid(url.as_str(), &format!("`{}` is no configuration key of this store", key.escape_debug()))
 }
 
 /// The uploader above retries with its own budget, so the client gives up early.
-#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 fn retry(options: &BucketOptions) -> object_store::RetryConfig {
     object_store::RetryConfig {
         max_retries: options.request_retries,
@@ -165,9 +220,9 @@ fn retry(options: &BucketOptions) -> object_store::RetryConfig {
     }
 }
 
-#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 fn client(url: &Url, options: &BucketOptions) -> object_store::ClientOptions {
-    let clear = url.query_pairs().any(|(_, value)| value.starts_with("http://"));
+    let clear = url.scheme() == "http" || url.query_pairs().any(|(_, value)| value.starts_with("http://"));
     object_store::ClientOptions::new()
         .with_timeout(options.request_timeout)
         .with_connect_timeout(std::time::Duration::from_secs(10))
@@ -197,6 +252,31 @@ mod tests {
         assert!(matches!(parse("s3://b/p?region=x").unwrap(), Address::Cloud(_)));
         for bad in ["", "memory:/x", "file://host/x", "file:///x?y=1", "s3:///p", "s3://b/p#x", "s3:"] {
             assert!(matches!(parse(bad), Err(StorageError::InvalidUrl { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths_and_objects_are_told_apart() {
+        for (text, path) in [
+            ("a b.mp4", Some("a b.mp4")),
+            ("12:30.mp4", Some("12:30.mp4")),
+            ("file:///var/a%20b.mp4", Some("/var/a b.mp4")),
+            ("memory:", None),
+            ("s3://b/a.mp4", None),
+        ] {
+            assert_eq!(local_path(text).unwrap(), path.map(PathBuf::from), "{text}");
+        }
+        assert!(local_path("file://host/a").is_err());
+        for (text, folder, name) in [
+            ("s3://b/a.mp4", "s3://b", "a.mp4"),
+            ("s3://b/p/q/a%20b.mp4?region=r&x=%2F", "s3://b/p/q?region=r&x=%2F", "a b.mp4"),
+            ("https://host:8080/p/a.m3u8", "https://host:8080/p", "a.m3u8"),
+        ] {
+            let (at, named) = split_object(text).unwrap();
+            assert_eq!((at.as_str(), named.as_str()), (folder, name), "{text}");
+        }
+        for bad in ["s3://b", "s3://b/", "s3://b/p/", "s3://b/%2Fa", "memory:", "a.mp4"] {
+            assert!(matches!(split_object(bad), Err(StorageError::InvalidUrl { .. })), "{bad}");
         }
     }
 

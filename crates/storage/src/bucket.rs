@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
@@ -171,6 +172,7 @@ impl Bucket {
     /// | `s3://bucket/prefix?endpoint=…&region=…` | S3, and what speaks its protocol (COS, OSS, MinIO) | `aws` |
     /// | `az://container/prefix?account=…` | Azure Blob Storage | `azure` |
     /// | `gs://bucket/prefix` | Google Cloud Storage | `gcp` |
+    /// | `http://host/path`, `https://…` | a web server, to read from | `http` |
     ///
     /// Query keys are the configuration keys of the `object_store` crate: `endpoint`, `region`, `access_key_id`,
     /// `secret_access_key`, `token`, `virtual_hosted_style_request`, `conditional_put=disabled` (for stores that do
@@ -201,6 +203,16 @@ impl Bucket {
                 Ok(Self::new(address::redacted(&url), prefix, store, options))
             }
         }
+    }
+
+    /// The bucket at the place that an object lies in, and its key there: `s3://bucket/a/b.ts?region=…` is `b.ts` of
+    /// `s3://bucket/a?region=…`.
+    ///
+    /// # Errors
+    /// As [`Bucket::open`]; [`StorageError::InvalidUrl`] for what is no URL, or has nothing behind its last slash.
+    pub fn open_object(address: &str, options: BucketOptions) -> Result<(Self, ObjectKey), StorageError> {
+        let (folder, name) = address::split_object(address)?;
+        Ok((Self::open(&folder, options)?, name.parse()?))
     }
 
     fn new(address: Box<str>, prefix: Path, store: Arc<dyn ObjectStore>, options: BucketOptions) -> Self {
@@ -275,6 +287,28 @@ impl Bucket {
         let path = key.under(&self.0.prefix)?;
         let failed = |error| StorageError::from_store(key, &error);
         self.0.store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)
+    }
+
+    /// These bytes of an object; fewer where it ends before.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] and the others; a store may refuse what begins behind the end.
+    pub async fn get_range(&self, key: &ObjectKey, bytes: Range<u64>) -> Result<Bytes, StorageError> {
+        if bytes.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let path = key.under(&self.0.prefix)?;
+        self.0.store.get_range(&path, bytes).await.map_err(|error| StorageError::from_store(key, &error))
+    }
+
+    /// Bytes of an object.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] and the others.
+    pub async fn size(&self, key: &ObjectKey) -> Result<u64, StorageError> {
+        let path = key.under(&self.0.prefix)?;
+        let meta = self.0.store.head(&path).await.map_err(|error| StorageError::from_store(key, &error))?;
+        Ok(meta.size)
     }
 
     /// The objects in the directory `under` and below it (in the whole bucket for `None`), sorted by key. Objects

@@ -81,6 +81,17 @@ pub enum StorageError {
     },
 }
 
+/// For callers whose errors are those of files. [`io::ErrorKind::NotFound`] stays what it is.
+impl From<StorageError> for io::Error {
+    fn from(error: StorageError) -> Self {
+        let kind = match &error {
+            StorageError::NotFound { .. } => io::ErrorKind::NotFound,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl StorageError {
     /// Whether the same call may succeed later without anybody's doing.
     #[must_use]

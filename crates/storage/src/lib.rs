@@ -1,7 +1,7 @@
 //! Buckets, the spool and the uploader: from a closed segment on the local disk to an object in a store.
 //!
 //! - [`Bucket`] is where recordings end up: a local directory, memory, or a cloud store (features `aws`, `azure`,
-//!   `gcp`). Objects appear whole or not at all.
+//!   `gcp`); or a web server, to read from (`http`). Objects appear whole or not at all.
 //! - [`Spool`] is the directory where one task writes: files that are open, and closed ones that are not delivered.
 //! - [`Uploader`] brings closed files and playlists from the spool to the bucket, in the background: a playlist
 //!   never names a segment that is not stored, a store that is away never slows the recording, and what could not be
@@ -54,6 +54,7 @@ mod spool;
 mod transfer;
 mod uploader;
 
+pub use address::local_path;
 pub use bucket::{Bucket, BucketOptions, Durability, ObjectInfo, PutMode};
 pub use error::{StorageError, VendorError};
 pub use key::ObjectKey;

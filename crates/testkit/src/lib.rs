@@ -1,9 +1,9 @@
-//! What the tests of the recorder crates share: small valid streams made in Rust, requests of the
-//! recording API, hostile timelines, a check of HLS
-//! output against RFC 8216, golden files, and FFmpeg where it is installed.
+//! What the tests of the recorder crates share: small valid streams made in Rust, requests of the recording API, hostile
+//! timelines, a check of HLS output against RFC 8216, golden files, servers on the loopback interface, and FFmpeg where it
+//! is installed.
 //!
-//! Everything that is made is the same on every machine for the same arguments. Only [`media`], [`golden`] and
-//! [`ffmpeg`] touch the disk or start programs; what they do not find they say on standard output, as `skipped: …`.
+//! Everything that is made is the same on every machine for the same arguments. Only [`media`], [`golden`], [`servers`]
+//! and [`ffmpeg`] touch the disk or start programs; what they do not find they say on standard output, as `skipped: …`.
 //!
 //! ```
 //! use recorder_testkit::{aac, h264};
@@ -30,3 +30,4 @@ pub mod h264;
 pub mod hls_rules;
 pub mod hostile;
 pub mod media;
+pub mod servers;

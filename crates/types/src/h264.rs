@@ -7,11 +7,16 @@
 //! ITU-T H.264 (08/2021) §7.3.1 (NAL unit), §7.3.2.1 (SPS), Annex B (byte stream); ISO/IEC 14496-15 §5.3 (length
 //! prefixes).
 
+mod orientation;
+
 use std::sync::LazyLock;
 
+use bytes::{BufMut, Bytes, BytesMut};
 use h264_reader::nal::sps::SeqParameterSet;
 use h264_reader::rbsp::{BitReader, decode_nal};
 use memchr::memmem::Finder;
+
+pub use orientation::{DisplayOrientation, FoundOrientation};
 
 use crate::{NalFraming, Size};
 
@@ -155,6 +160,30 @@ impl<'a> Iterator for Units<'a> {
     }
 }
 
+/// A picture with NAL units before it, in its own framing; `None` where a unit is longer than the framing's lengths can
+/// say.
+#[must_use]
+pub fn prepend_units(units: &[&[u8]], framing: NalFraming, picture: &[u8]) -> Option<Bytes> {
+    let bytes = units.iter().map(|unit| unit.len() + 4).sum::<usize>();
+    let mut data = BytesMut::with_capacity(bytes + picture.len());
+    for unit in units {
+        match framing {
+            NalFraming::AnnexB => data.put_slice(&[0, 0, 0, 1]),
+            NalFraming::LengthPrefixed { length_bytes } => {
+                let len = u64::try_from(unit.len()).ok()?;
+                let bytes = usize::from(length_bytes).min(8);
+                if bytes < 8 && len >> (8 * bytes) != 0 {
+                    return None;
+                }
+                data.put_uint(len, bytes);
+            }
+        }
+        data.put_slice(unit);
+    }
+    data.put_slice(picture);
+    Some(data.freeze())
+}
+
 /// Offset of the first `00 00 01` in `data`.
 #[must_use]
 pub fn start_code(data: &[u8]) -> Option<usize> {
@@ -273,6 +302,21 @@ mod tests {
             let framing = NalFraming::LengthPrefixed { length_bytes: bytes };
             assert_eq!(units(data, framing).unwrap(), [&[9, 0xF0]]);
         }
+    }
+
+    #[test]
+    fn units_put_before_a_picture_are_found_before_it() {
+        let four = NalFraming::LengthPrefixed { length_bytes: 4 };
+        let one = NalFraming::LengthPrefixed { length_bytes: 1 };
+        for (framing, picture) in [
+            (NalFraming::AnnexB, &[0, 0, 1, 0x65, 7][..]),
+            (four, &[0, 0, 0, 2, 0x65, 7]),
+            (one, &[2, 0x65, 7]),
+        ] {
+            let data = prepend_units(&[&[0x67, 1], &[6, 2]], framing, picture).unwrap();
+            assert_eq!(units(&data, framing).unwrap(), [&[0x67, 1], &[6, 2], &[0x65, 7]]);
+        }
+        assert_eq!(prepend_units(&[&[0x67; 256]], one, &[]), None);
     }
 
     #[test]

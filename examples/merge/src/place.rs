@@ -1,7 +1,5 @@
-use std::path::Path;
-
 use recorder_merge::{BucketFolder, DirectorySink, DirectorySource, Sink, Source};
-use recorder_storage::{Bucket, BucketOptions};
+use recorder_storage::{Bucket, BucketOptions, local_path};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::run::AnyError;
@@ -18,14 +16,14 @@ impl Places {
     }
 
     pub(crate) fn source(&mut self, address: &str) -> Result<Box<dyn Source>, AnyError> {
-        match directory(address) {
+        match local_path(address)? {
             Some(directory) => Ok(Box::new(DirectorySource::new(directory))),
             None => Ok(Box::new(self.bucket(address)?)),
         }
     }
 
     pub(crate) fn sink(&mut self, address: &str) -> Result<Box<dyn Sink>, AnyError> {
-        match directory(address) {
+        match local_path(address)? {
             Some(directory) => Ok(Box::new(DirectorySink::new(directory))),
             None => Ok(Box::new(self.bucket(address)?)),
         }
@@ -43,10 +41,4 @@ impl Places {
         }
         Ok(self.runtime.as_ref().expect("it was made just now").handle().clone())
     }
-}
-
-/// The directory that an address means; `None` for a URL of a bucket.
-fn directory(address: &str) -> Option<&Path> {
-    let scheme = address.split_once("://").map(|(scheme, _)| scheme);
-    (scheme.is_none() && address != "memory:").then(|| Path::new(address))
 }

@@ -15,7 +15,7 @@ use recorder_remux::{Copier, CopyStep, Input, PlanOptions, Planner, Step, playli
 use recorder_room_input::{MediaSource, OpenOptions};
 use recorder_testkit::ffmpeg;
 use recorder_testkit::media::media_dir;
-use recorder_types::h264::Units;
+use recorder_types::h264::{DisplayOrientation, Units};
 use recorder_types::{AacConfig, NalFraming, Timescale, Timestamp, TrackConfig};
 use support::{files, names, record};
 
@@ -242,17 +242,20 @@ fn check(path: &Path) {
         let varies = name.contains("vfr");
         assert!(varies || matches!(after, ffmpeg::Verdict::Clean), "{name}: {after:?}");
     }
-    // FFmpeg turns pictures as the source says; TS does not tell, and their bytes are the same.
-    if !want[0].is_empty() && !is_turned(path) && ffmpeg::find("ffmpeg").is_some() {
+    assert_eq!(orientation(&file), orientation(path), "{name}");
+    if !want[0].is_empty() && ffmpeg::find("ffmpeg").is_some() {
         let (before, after) = (ffmpeg::picture_hashes(path), ffmpeg::picture_hashes(&file));
         assert!(before == after, "{name}: decoded pictures differ");
     }
 }
 
-/// Whether a movie has pictures that are to be turned.
-fn is_turned(path: &Path) -> bool {
-    let reader = FileReader::open(File::open(path).unwrap());
-    reader.is_ok_and(|reader| reader.tracks().iter().any(|track| track.matrix.rotation() != Some(0)))
+/// How the pictures of a movie are turned; upright where there are none, and in what is no movie.
+fn orientation(path: &Path) -> DisplayOrientation {
+    let Ok(reader) = FileReader::open(File::open(path).unwrap()) else {
+        return DisplayOrientation::default();
+    };
+    let pictures = reader.tracks().iter().find(|track| matches!(track.config, TrackConfig::H264(_)));
+    pictures.and_then(|track| track.matrix.orientation()).unwrap_or_default()
 }
 
 /// Files of a folder of the corpus, in order.

@@ -10,12 +10,13 @@ use crate::error::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "remux", version)]
 pub(crate) struct Args {
-    /// A playlist (.m3u8) with its segments beside it, a TS file, or an MP4, plain or fragmented.
+    /// A playlist (.m3u8) with its segments beside it, a TS file, or an MP4, plain or fragmented: a path, or a URL
+    /// (s3://bucket/name.m3u8?endpoint=…&region=…, https://host/name.m3u8).
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
 
     /// A file that ends in .mp4, .m4a, .m4v or .mov (MP4, moov in front), in .cmfv, .cmfa or .m4s (fragmented), in .aac
-    /// (ADTS) or .m3u8 (HLS), or a folder for HLS.
+    /// (ADTS) or .m3u8 (HLS), or a folder for HLS: a path, or the URL of one in a bucket.
     #[arg(value_name = "OUT")]
     pub(crate) out: PathBuf,
 

@@ -1,13 +1,13 @@
 //! Files, or parts of them, one after the other as if they were one: an init segment and the segments that need it.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+
+use crate::place::{Open, Place};
 
 /// A piece of the whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Piece {
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     pub(crate) offset: u64,
     pub(crate) len: u64,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Chain {
     pieces: Vec<(u64, Piece)>,
     len: u64,
     at: u64,
-    open: Option<(usize, File)>,
+    open: Option<(usize, Open)>,
 }
 
 impl Chain {
@@ -44,18 +44,14 @@ impl Read for Chain {
             return Ok(0);
         };
         let inside = self.at - begin;
-        let left = usize::try_from(piece.len.saturating_sub(inside)).unwrap_or(usize::MAX);
-        let wanted = buf.len().min(left);
-        if wanted == 0 {
+        if inside >= piece.len || buf.is_empty() {
             return Ok(0);
         }
         if self.open.as_ref().is_none_or(|(open, _)| *open != index) {
-            let mut file = File::open(&piece.path)?;
-            file.seek(SeekFrom::Start(piece.offset + inside))?;
-            self.open = Some((index, file));
+            self.open = Some((index, piece.place.open()?));
         }
-        let Some((_, file)) = &mut self.open else { return Ok(0) };
-        let read = file.read(&mut buf[..wanted])?;
+        let Some((_, open)) = &mut self.open else { return Ok(0) };
+        let read = open.read_at(piece.offset + inside, piece.offset + piece.len, buf)?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into()); // it was longer before
         }
@@ -71,12 +67,8 @@ impl Seek for Chain {
             SeekFrom::End(by) => self.len.checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
         };
-        let to = to.ok_or(io::ErrorKind::InvalidInput)?;
-        if to != self.at {
-            self.open = None;
-            self.at = to;
-        }
-        Ok(to)
+        self.at = to.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
     }
 }
 
@@ -90,7 +82,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("a"), b"0123").unwrap();
         std::fs::write(path("b"), b"xx456yy").unwrap();
-        let piece = |name, offset, len| Piece { path: path(name), offset, len };
+        let piece = |name, offset, len| Piece { place: Place::of(&path(name)).unwrap(), offset, len };
         let mut chain = Chain::new(vec![piece("a", 0, 4), piece("a", 0, 0), piece("b", 2, 3)]);
         let mut text = String::new();
         chain.read_to_string(&mut text).unwrap();

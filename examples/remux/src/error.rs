@@ -10,6 +10,12 @@ use recorder_remux::{CopyError, PackageError, RemuxError};
 pub(crate) enum Failure {
     #[error("{out}: the ending does not say what to write: give --to mp4, fmp4, hls or aac", out = out.display())]
     Ending { out: PathBuf },
+    #[error("the address")]
+    Address(#[source] io::Error),
+    #[error("{path}: web servers are only read from", path = path.display())]
+    ReadOnly { path: PathBuf },
+    #[error("the system's temporary directory")]
+    Temporary(#[source] io::Error),
     #[error("{path} is what is read", path = path.display())]
     Same { path: PathBuf },
     #[error("{name:?} cannot be the begin of names in HLS")]
@@ -26,7 +32,7 @@ pub(crate) enum Failure {
     Encrypted { path: PathBuf },
     #[error("{path}: some segments have an EXT-X-MAP and some have not", path = path.display())]
     Mixed { path: PathBuf },
-    #[error("{path}: {len} bytes are more than the {limit} of a segment", path = path.display())]
+    #[error("{path}: {len} bytes are more than the {limit} that are read", path = path.display())]
     TooLong { path: PathBuf, len: u64, limit: u64 },
     #[error("{path}: no AAC in it", path = path.display())]
     NoAudio { path: PathBuf },

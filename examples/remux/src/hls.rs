@@ -4,14 +4,15 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use recorder_hls::{
     AccessUnit, Action, PlaylistHeader, PlaylistText, PlaylistUpdate, Pushed, SegmentFile, SegmentInfo,
     Segmenter, SegmenterOptions, Streams,
 };
 use recorder_mp4::SampleEntry;
 use recorder_remux::Packager;
-use recorder_types::{H264Config, MediaKind, NalFraming, ObjectName, RoomTime, TrackConfig, UnixMillis};
+use recorder_types::h264::{DisplayOrientation, prepend_units};
+use recorder_types::{MediaKind, ObjectName, RoomTime, TrackConfig, UnixMillis};
 
 use crate::args::{Args, SegmentType};
 use crate::error::Failure;
@@ -134,6 +135,8 @@ struct Writer<'a> {
 struct OpenTrack {
     kind: MediaKind,
     entry: SampleEntry,
+    /// Pictures are turned: what tells that before each key frame.
+    orientation: Option<[u8; 7]>,
     first: First,
 }
 
@@ -194,14 +197,20 @@ impl Writer<'_> {
                     false
                 }
             };
-            if taken && track.matrix.rotation() != Some(0) {
-                report.warn("HLS does not tell how pictures are turned");
+            let orientation = track.matrix.orientation();
+            if taken && orientation.is_none() {
+                report.warn("HLS cannot tell how pictures are turned or scaled: not by quarters");
             }
             let first = if track.kind == MediaKind::Audio { First::Comes } else { First::Gone };
-            self.tracks.push(taken.then(|| OpenTrack {
-                kind: track.kind,
-                entry: track.entry.clone(),
-                first,
+            self.tracks.push(taken.then(|| {
+                OpenTrack {
+                    kind: track.kind,
+                    entry: track.entry.clone(),
+                    orientation: orientation
+                        .filter(|told| *told != DisplayOrientation::default())
+                        .map(|told| told.to_sei()),
+                    first,
+                }
             }));
         }
         self.segmenter.set_streams(streams);
@@ -229,11 +238,18 @@ impl Writer<'_> {
         let mut data = sample.data.clone();
         if track.entry != *sample.entry {
             if let TrackConfig::H264(config) = &sample.entry.config {
-                data = with_sets(config, &data);
+                let sets: Vec<&[u8]> = config.parameter_sets.iter().map(|set| &set[..]).collect();
+                // A set that the framing cannot hold is left to the description.
+                data = prepend_units(&sets, config.framing, &data).unwrap_or(data);
             }
             track.entry = sample.entry.clone();
         }
         if track.kind == MediaKind::Video {
+            if let Some(sei) = track.orientation.filter(|_| sample.info.sync)
+                && let TrackConfig::H264(config) = &track.entry.config
+            {
+                data = prepend_units(&[&sei], config.framing, &data).unwrap_or(data);
+            }
             self.lost.count(self.segmenter.push_video(&AccessUnit { pts, dts, data })?);
             return self.drain();
         }
@@ -328,22 +344,4 @@ impl Writer<'_> {
         self.files.push(name);
         Ok(())
     }
-}
-
-/// A picture behind the parameter sets that it needs.
-fn with_sets(config: &H264Config, picture: &Bytes) -> Bytes {
-    let NalFraming::LengthPrefixed { length_bytes } = config.framing else { return picture.clone() };
-    let mut data = BytesMut::with_capacity(picture.len() + 256);
-    for set in &config.parameter_sets {
-        // Their lengths have 16 bits in `avcC`; one that 8 bits cannot hold is left to the description.
-        match u64::try_from(set.len()) {
-            Ok(len) if len < 1 << (8 * u32::from(length_bytes)) => {
-                data.put_uint(len, usize::from(length_bytes));
-                data.put_slice(set);
-            }
-            _ => return picture.clone(),
-        }
-    }
-    data.put_slice(picture);
-    data.freeze()
 }

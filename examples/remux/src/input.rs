@@ -1,7 +1,6 @@
 //! What is to be remuxed: TS segments, or MP4.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use recorder_hls::PlaylistHeader;
@@ -12,6 +11,7 @@ use recorder_types::{MediaId, RoomTime, Timestamp, UnixMillis};
 
 use crate::chain::{Chain, Piece};
 use crate::error::Failure;
+use crate::place::Place;
 use crate::report::Report;
 
 /// Longest playlist that is read: weeks of segments.
@@ -29,7 +29,7 @@ pub(crate) enum Input {
 
 /// TS segments, in order.
 pub(crate) struct Segments {
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     pub(crate) list: Vec<TsSegment>,
     /// Whether PTS are on one clock, also over discontinuities: in recordings of the recorder.
     pub(crate) one_clock: bool,
@@ -85,18 +85,18 @@ impl Run {
 
 impl Input {
     /// Looks at the file's first bytes.
-    pub(crate) fn open(path: &Path, report: &mut Report) -> Result<Self, Failure> {
-        let mut file = File::open(path).map_err(Failure::io(path))?;
-        let len = file.metadata().map_err(Failure::io(path))?.len();
+    pub(crate) fn open(place: &Place, report: &mut Report) -> Result<Self, Failure> {
+        let path = place.path();
+        let len = place.size().map_err(Failure::io(path))?;
         let mut head = Vec::new();
-        Read::by_ref(&mut file).take(377).read_to_end(&mut head).map_err(Failure::io(path))?;
+        place.read(0, len.min(377), &mut head).map_err(Failure::io(path))?;
         if head.starts_with(b"#EXTM3U") {
-            return playlist(path, report);
+            return playlist(place, len, report);
         }
-        let whole = Piece { path: path.to_owned(), offset: 0, len };
+        let whole = Piece { place: place.clone(), offset: 0, len };
         if is_ts(&head) {
             return Ok(Self::Segments(Segments {
-                path: path.to_owned(),
+                place: place.clone(),
                 list: vec![TsSegment {
                     piece: Some(whole),
                     start: name_start(path).unwrap_or(UnixMillis::EPOCH),
@@ -146,10 +146,15 @@ fn name_start(path: &Path) -> Option<UnixMillis> {
     UnixMillis::from_utc_digits(stem.get(stem.len().checked_sub(17)?..)?)
 }
 
-fn playlist(path: &Path, report: &mut Report) -> Result<Input, Failure> {
-    let mut text = String::new();
-    let file = File::open(path).map_err(Failure::io(path))?;
-    file.take(MAX_PLAYLIST).read_to_string(&mut text).map_err(Failure::io(path))?;
+fn playlist(place: &Place, len: u64, report: &mut Report) -> Result<Input, Failure> {
+    let path = place.path();
+    if len > MAX_PLAYLIST {
+        return Err(Failure::TooLong { path: path.to_owned(), len, limit: MAX_PLAYLIST });
+    }
+    let mut text = Vec::new();
+    place.read(0, len, &mut text).map_err(Failure::io(path))?;
+    let text = String::from_utf8(text)
+        .map_err(|_| Failure::io(path)(io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8")))?;
     let playlist: MediaPlaylist =
         text.parse().map_err(|source| Failure::Playlist { path: path.to_owned(), source })?;
     drop(text);
@@ -162,7 +167,7 @@ fn playlist(path: &Path, report: &mut Report) -> Result<Input, Failure> {
     if !playlist.ended {
         report.warn("the playlist has no end yet: what comes later is not read");
     }
-    let folder = Folder(path);
+    let folder = Folder(place);
     let told = playlist_segments(&playlist);
     let one_clock = playlist.recording.version.is_some() || playlist.recording.start.is_some();
     let header = header(&playlist);
@@ -181,7 +186,7 @@ fn playlist(path: &Path, report: &mut Report) -> Result<Input, Failure> {
         })
     });
     let list = list.collect::<Result<Vec<_>, Failure>>()?;
-    Ok(Input::Segments(Segments { path: path.to_owned(), list, one_clock, header }))
+    Ok(Input::Segments(Segments { place: place.clone(), list, one_clock, header }))
 }
 
 /// What the playlist says of whose recording it is.
@@ -199,7 +204,7 @@ fn header(playlist: &MediaPlaylist) -> Option<PlaylistHeader> {
 }
 
 /// The playlist whose folder the segments are in.
-struct Folder<'a>(&'a Path);
+struct Folder<'a>(&'a Place);
 
 impl Folder<'_> {
     /// Where a segment is; `None` if it does not exist.
@@ -217,23 +222,23 @@ impl Folder<'_> {
         report: &mut Report,
     ) -> Result<Option<Piece>, Failure> {
         if !uri.is_local_name() {
-            return Err(Failure::NotLocal { path: self.0.to_owned(), uri: uri.to_string() });
+            return Err(Failure::NotLocal { path: self.0.path().to_owned(), uri: uri.to_string() });
         }
-        let path = self.0.with_file_name(uri.as_str());
-        let len = match std::fs::metadata(&path) {
-            Ok(data) => data.len(),
+        let place = self.0.beside(uri.as_str());
+        let len = match place.size() {
+            Ok(len) => len,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                report.lost(&format!("{}: not there", path.display()));
+                report.lost(&format!("{}: not there", place.path().display()));
                 return Ok(None);
             }
-            Err(error) => return Err(Failure::io(&path)(error)),
+            Err(error) => return Err(Failure::io(place.path())(error)),
         };
-        let Some(range) = range else { return Ok(Some(Piece { path, offset: 0, len })) };
+        let Some(range) = range else { return Ok(Some(Piece { place, offset: 0, len })) };
         let inside = |offset: &u64| offset.checked_add(range.length).is_some_and(|end| end <= len);
         match range.offset.filter(inside) {
-            Some(offset) => Ok(Some(Piece { path, offset, len: range.length })),
+            Some(offset) => Ok(Some(Piece { place, offset, len: range.length })),
             None => {
-                report.lost(&format!("{}: bytes that are not in it", path.display()));
+                report.lost(&format!("{}: bytes that are not in it", place.path().display()));
                 Ok(None)
             }
         }
@@ -250,7 +255,7 @@ impl Folder<'_> {
         let mut open: Option<&InitSection> = None;
         for (segment, told) in segments.iter().zip(told) {
             let Some(map) = segment.map.as_deref() else {
-                return Err(Failure::Mixed { path: self.0.to_owned() });
+                return Err(Failure::Mixed { path: self.0.path().to_owned() });
             };
             if open != Some(map) || told.discontinuity || runs.is_empty() {
                 let Some(init) = self.piece(&map.uri, map.byte_range, report)? else {

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p remux -- recordings/TASK/name.m3u8 name.mp4
 //! cargo run --release -p remux -- name.mp4 folder --segments fmp4
+//! cargo run --release -p remux -- "s3://bucket/TASK/name.m3u8?region=…" name.mp4
 //! ```
 
 mod args;
@@ -13,6 +14,7 @@ mod input;
 mod movie;
 mod movies;
 mod output;
+mod place;
 mod report;
 mod segments;
 
@@ -24,12 +26,13 @@ use recorder_types::with_causes;
 use crate::args::{Args, Target};
 use crate::error::Failure;
 use crate::input::{Input, Movies};
+use crate::place::Place;
 use crate::report::Report;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
     let mut report = Report::new(args.quiet);
-    let result = run(&args, &mut report);
+    let result = start(&mut args, &mut report);
     report.end();
     if let Err(error) = result {
         eprintln!("error: {}", with_causes(&error));
@@ -42,12 +45,29 @@ fn main() -> ExitCode {
     if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(args: &Args, report: &mut Report) -> Result<(), Failure> {
-    let target = args.target()?;
-    let input = Input::open(&args.input, report)?;
-    if output::is_same(&args.input, &args.out) {
-        return Err(Failure::Same { path: args.out.clone() });
+/// Settles where input and output lie. What goes to a bucket is made on the disk first: it appears there whole.
+fn start(args: &mut Args, report: &mut Report) -> Result<(), Failure> {
+    let input = Place::of(&args.input).map_err(Failure::Address)?;
+    let out = Place::of(&args.out).map_err(Failure::Address)?;
+    if out.is_web() {
+        return Err(Failure::ReadOnly { path: out.path().to_owned() });
     }
+    if input.path() == out.path() || !out.is_remote() && output::is_same(input.path(), out.path()) {
+        return Err(Failure::Same { path: out.path().to_owned() });
+    }
+    args.out = out.path().to_owned();
+    if !out.is_remote() {
+        return run(args, &input, report);
+    }
+    let folder = tempfile::tempdir().map_err(Failure::Temporary)?;
+    args.out = folder.path().join(out.path().file_name().unwrap_or_default());
+    run(args, &input, report)?;
+    output::upload(folder.path(), &out, report)
+}
+
+fn run(args: &Args, input: &Place, report: &mut Report) -> Result<(), Failure> {
+    let target = args.target()?;
+    let input = Input::open(input, report)?;
     match (target, input) {
         (Target::Mp4, Input::Segments(list)) => segments::write(&list, &args.out, args.limits(), report),
         (Target::Aac, Input::Segments(list)) => segments::write_aac(&list, &args.out, args.limits(), report),
@@ -55,7 +75,7 @@ fn run(args: &Args, report: &mut Report) -> Result<(), Failure> {
             // As MP4 first, in the folder that the output goes to: there its time line is settled.
             let folder = output::staging(&args.out)?;
             let runs = segments::write_parts(&list, folder.path(), report)?;
-            convert(target, &Movies::new(&list.path, runs, list.header, false), args, report)
+            convert(target, &Movies::new(list.place.path(), runs, list.header, false), args, report)
         }
         (target, Input::Movies(movies)) => convert(target, &movies, args, report),
     }

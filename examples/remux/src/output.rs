@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempDir, TempPath};
 
 use crate::error::Failure;
+use crate::place::Place;
+use crate::report::Report;
 
 /// Small writes are gathered up to this; larger ones go past it without a copy.
 const BUFFER: usize = 64 << 10;
@@ -79,6 +81,37 @@ pub(crate) fn name(files: Vec<Unnamed>, out: &Path) -> Result<Vec<PathBuf>, Fail
         paths.push(path);
     }
     Ok(paths)
+}
+
+/// Brings all files of `folder` to where `out` lies: playlists last, so that what they name is there.
+pub(crate) fn upload(folder: &Path, out: &Place, report: &mut Report) -> Result<(), Failure> {
+    let mut names = Vec::new();
+    collect(folder, "", &mut names).map_err(Failure::io(folder))?;
+    names.sort_by_key(|(name, _)| name.ends_with(".m3u8"));
+    report.pass("uploading", names.iter().map(|(_, len)| len).sum());
+    for (name, len) in &names {
+        let place = out.beside(name);
+        out.upload(name, &folder.join(name)).map_err(Failure::io(place.path()))?;
+        report.advance(*len);
+    }
+    report.moved(folder, out.path().parent().unwrap_or(Path::new("")));
+    Ok(())
+}
+
+/// The files in a folder and the folders in it, with their sizes.
+fn collect(folder: &Path, prefix: &str, names: &mut Vec<(String, u64)>) -> io::Result<()> {
+    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let data = entry.metadata()?;
+        if data.is_dir() {
+            collect(&entry.path(), &format!("{name}/"), names)?;
+        } else {
+            names.push((name, data.len()));
+        }
+    }
+    Ok(())
 }
 
 fn numbered(out: &Path, number: u32) -> PathBuf {

@@ -54,6 +54,16 @@ impl Report {
         ]);
     }
 
+    /// What was told to be in `from` is in `to` now.
+    pub(crate) fn moved(&mut self, from: &Path, to: &Path) {
+        let from = from.display().to_string();
+        for cell in self.rows.iter_mut().filter_map(|row| row.first_mut()) {
+            if let Some(rest) = cell.strip_prefix(&from) {
+                *cell = format!("{}{rest}", to.display());
+            }
+        }
+    }
+
     pub(crate) fn is_whole(&self) -> bool {
         !self.lost
     }

@@ -1,8 +1,6 @@
 //! TS segments to MP4 and AAC files: planned from what is in them, then copied.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use recorder_hls::SegmentIndex;
@@ -18,11 +16,14 @@ use crate::chain::Piece;
 use crate::error::Failure;
 use crate::input::{MAX_SEGMENT, Origin, Run, Segments};
 use crate::output::{self, Unnamed};
+use crate::place::Place;
 use crate::report::Report;
 
 /// Longest file of indexes that is read: weeks of samples.
 const MAX_INDEXES: u64 = 256 << 20;
-/// In these bytes of a segment its streams are told.
+/// In these bytes a segment of the recorder tells what is in it.
+const TABLES: u64 = 2 * 188;
+/// In these bytes of any segment its streams are told.
 const FIRST_BYTES: usize = 256 << 10;
 
 /// Writes MP4 files.
@@ -65,7 +66,7 @@ pub(crate) fn write_parts(
     let whole = folder.join("whole.mp4");
     let paths = output::name(copy(segments, &whole, plans, report)?, &whole)?;
     let runs = paths.into_iter().zip(told).map(|(path, (start, len))| Run {
-        pieces: vec![Piece { path, offset: 0, len }],
+        pieces: vec![Piece { place: Place::file(path), offset: 0, len }],
         start: Some(start),
         origin: Origin::Zero,
     });
@@ -94,7 +95,7 @@ pub(crate) fn write_aac(
         }
     }
     if plans.is_empty() {
-        return Err(Failure::NoAudio { path: segments.path.clone() });
+        return Err(Failure::NoAudio { path: segments.place.path().to_owned() });
     }
     report.pass("writing", plans.iter().map(AacFilePlan::len).sum());
     let told: Vec<_> = plans.iter().map(|plan| (plan.duration(), plan.len(), plan.frames())).collect();
@@ -168,7 +169,11 @@ fn plan(segments: &Segments, limits: SplitLimits, report: &mut Report) -> Result
     if planner.left_out() > 0 {
         report.lost(&format!("{} pictures left out: no key frame before them", planner.left_out()));
     }
-    if plans.is_empty() { Err(Failure::Nothing { path: segments.path.clone() }) } else { Ok(plans) }
+    if plans.is_empty() {
+        Err(Failure::Nothing { path: segments.place.path().to_owned() })
+    } else {
+        Ok(plans)
+    }
 }
 
 fn copy(
@@ -226,7 +231,7 @@ impl<'a> Indexes<'a> {
         let bytes = segments.list.iter().filter_map(|segment| segment.piece.as_ref()).map(|piece| piece.len);
         report.pass("reading", bytes.sum());
         Self {
-            stored: stored(&segments.path.with_extension("index")).unwrap_or_default(),
+            stored: stored(&segments.place).unwrap_or_default(),
             segments,
             next: 0,
             told: false,
@@ -241,7 +246,11 @@ impl<'a> Indexes<'a> {
         let Some(piece) = &segment.piece else { return Ok(Told::Missing) };
         report.advance(piece.len);
         if let Some(index) = self.stored_of(segment.start, segment.discontinuity, piece.len) {
-            return Ok(Told::Index(Box::new(index)));
+            let head = Piece { len: piece.len.min(TABLES), ..piece.clone() };
+            read(&head, &mut self.buffer)?;
+            if index.agrees_with(&self.buffer) {
+                return Ok(Told::Index(Box::new(index)));
+            }
         }
         read(piece, &mut self.buffer)?;
         if !std::mem::replace(&mut self.told, true) {
@@ -255,7 +264,7 @@ impl<'a> Indexes<'a> {
                 Ok(Told::Index(Box::new(index)))
             }
             Err(error) => {
-                report.lost(&format!("{}: {}", piece.path.display(), with_causes(&error)));
+                report.lost(&format!("{}: {}", piece.place.path().display(), with_causes(&error)));
                 Ok(Told::Missing)
             }
         }
@@ -283,7 +292,7 @@ fn tell_others(segment: &[u8], piece: &Piece, report: &mut Report) {
         let Event::Streams(streams) = event else { continue };
         for stream in streams.iter().filter(|stream| matches!(stream.kind, StreamKind::Other { .. })) {
             let name = stream.kind.name();
-            let what = format!("{}: stream of {name} left out", piece.path.display());
+            let what = format!("{}: stream of {name} left out", piece.place.path().display());
             match name {
                 "ID3" | "metadata" | "private data" | "SCTE-35" => report.warn(&what),
                 _ => report.lost(&what),
@@ -293,10 +302,14 @@ fn tell_others(segment: &[u8], piece: &Piece, report: &mut Report) {
     }
 }
 
-/// A file of indexes, where there is one.
-fn stored(path: &PathBuf) -> Option<Bytes> {
-    let len = fs::metadata(path).ok()?.len();
-    if len > MAX_INDEXES { None } else { fs::read(path).ok().map(Bytes::from) }
+/// The file of indexes beside a playlist, where there is one.
+fn stored(playlist: &Place) -> Option<Bytes> {
+    let name = playlist.path().with_extension("index");
+    let place = playlist.beside(name.file_name()?.to_str()?);
+    let len = place.size().ok().filter(|&len| len <= MAX_INDEXES)?;
+    let mut data = Vec::new();
+    place.read(0, len, &mut data).ok()?;
+    Some(data.into())
 }
 
 /// Memory of segments, taken again when nobody holds the one before.
@@ -309,7 +322,7 @@ impl Buffer {
     fn segment(&mut self, segments: &Segments, number: u32) -> Result<Bytes, Failure> {
         let piece = usize::try_from(number).ok().and_then(|number| segments.list.get(number)?.piece.as_ref());
         let Some(piece) = piece else {
-            return Err(Failure::Nothing { path: segments.path.clone() }); // never asked for
+            return Err(Failure::Nothing { path: segments.place.path().to_owned() }); // never asked for
         };
         let before = std::mem::take(&mut self.before);
         let mut data = if before.is_unique() { Vec::from(before) } else { Vec::new() };
@@ -321,17 +334,9 @@ impl Buffer {
 
 /// All of a piece, into `data`.
 fn read(piece: &Piece, data: &mut Vec<u8>) -> Result<(), Failure> {
+    let path = piece.place.path();
     if piece.len > MAX_SEGMENT {
-        return Err(Failure::TooLong { path: piece.path.clone(), len: piece.len, limit: MAX_SEGMENT });
+        return Err(Failure::TooLong { path: path.to_owned(), len: piece.len, limit: MAX_SEGMENT });
     }
-    let mut whole = || -> io::Result<()> {
-        let mut file = File::open(&piece.path)?;
-        if piece.offset > 0 {
-            file.seek(SeekFrom::Start(piece.offset))?;
-        }
-        data.clear();
-        let got = file.take(piece.len).read_to_end(data)?;
-        if got as u64 == piece.len { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-    };
-    whole().map_err(Failure::io(&piece.path))
+    piece.place.read(piece.offset, piece.len, data).map_err(Failure::io(path))
 }

@@ -2,9 +2,9 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use bytes::{Bytes, BytesMut};
 use recorder_mp4::{FileError, FileReader, TrackInfo, TrackSample};
-use recorder_types::{NalFraming, Sample, Timestamp, TrackConfig, with_causes};
+use recorder_types::h264::{DisplayOrientation, prepend_units};
+use recorder_types::{Sample, Timestamp, TrackConfig, with_causes};
 
 use crate::error::Warnings;
 use crate::{InputError, Warning};
@@ -138,22 +138,29 @@ impl Mp4 {
         }
     }
 
-    /// A sample in the configuration of its track's first entry; `None` if that cannot be.
+    /// A sample in the configuration of its track's first entry; `None` if that cannot be. What only the file's headers
+    /// tell, and has to travel with the samples, stands before key frames: how pictures are turned, and parameter sets
+    /// where they change on the way.
     fn adapt(&self, TrackSample { at, mut sample }: TrackSample) -> Option<Sample> {
         let track = self.reader.tracks().get(at.track)?;
-        if track.entries.len() < 2 {
-            return Some(sample);
-        }
         let entry = track.entries.get(at.entry)?;
+        let changes = track.entries.len() > 1;
         match (&track.config, &entry.config) {
-            (TrackConfig::H264(first), TrackConfig::H264(own)) if first.framing == own.framing => {
-                // Where the parameter sets change on the way they have to travel with the samples.
+            (TrackConfig::H264(first), TrackConfig::H264(own))
+                if !changes || first.framing == own.framing =>
+            {
                 if at.sync {
-                    sample.data = with_parameter_sets(&own.parameter_sets, own.framing, &sample.data)?;
+                    let orientation = track.matrix.orientation().unwrap_or_default();
+                    let turned = (orientation != DisplayOrientation::default()).then(|| orientation.to_sei());
+                    let sets = own.parameter_sets.iter().filter(|_| changes).map(|set| &set[..]);
+                    let units: Vec<&[u8]> = sets.chain(turned.iter().map(|sei| &sei[..])).collect();
+                    if !units.is_empty() {
+                        sample.data = prepend_units(&units, own.framing, &sample.data)?;
+                    }
                 }
                 Some(sample)
             }
-            (first, own) => (first == own).then_some(sample),
+            (first, own) => (!changes || first == own).then_some(sample),
         }
     }
 }
@@ -167,25 +174,6 @@ fn align_first(first: &mut Sample, second: &Sample) {
     }
 }
 
-fn with_parameter_sets(sets: &[Bytes], framing: NalFraming, sample: &Bytes) -> Option<Bytes> {
-    let NalFraming::LengthPrefixed { length_bytes } = framing else {
-        return Some(sample.clone());
-    };
-    let mut data =
-        BytesMut::with_capacity(sample.len() + sets.iter().map(|set| set.len() + 4).sum::<usize>());
-    for set in sets {
-        let len = u32::try_from(set.len()).ok()?.to_be_bytes();
-        let (zeros, len) = len.split_at(len.len().checked_sub(usize::from(length_bytes))?);
-        if zeros.iter().any(|&byte| byte != 0) {
-            return None;
-        }
-        data.extend_from_slice(len);
-        data.extend_from_slice(set);
-    }
-    data.extend_from_slice(sample);
-    Some(data.freeze())
-}
-
 fn fault(path: &Path, error: FileError) -> InputError {
     let path = path.to_owned();
     match error {
@@ -197,6 +185,8 @@ fn fault(path: &Path, error: FileError) -> InputError {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
@@ -214,22 +204,5 @@ mod tests {
             align_first(&mut first, &sample(second.0, second.1));
             assert_eq!(first.pts.ticks(), want);
         }
-    }
-
-    #[test]
-    fn parameter_sets_go_before_a_sample_in_its_framing() {
-        let sets = [Bytes::from_static(&[0x67, 1]), Bytes::from_static(&[0x68])];
-        let sample = Bytes::from_static(&[9, 9]);
-        let with =
-            |length_bytes| with_parameter_sets(&sets, NalFraming::LengthPrefixed { length_bytes }, &sample);
-        for (length_bytes, want) in [
-            (1, &[2, 0x67, 1, 1, 0x68, 9, 9][..]),
-            (2, &[0, 2, 0x67, 1, 0, 1, 0x68, 9, 9]),
-            (4, &[0, 0, 0, 2, 0x67, 1, 0, 0, 0, 1, 0x68, 9, 9]),
-        ] {
-            assert_eq!(with(length_bytes).as_deref(), Some(want));
-        }
-        let long = [Bytes::from(vec![0x67; 256])];
-        assert_eq!(with_parameter_sets(&long, NalFraming::LengthPrefixed { length_bytes: 1 }, &sample), None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use recorder_types::aac::{AudioSpecificConfig, FRAME_SAMPLES};
-use recorder_types::h264::{nal_type, pps_ids, start_code, unit_type};
+use recorder_types::h264::{DisplayOrientation, nal_type, pps_ids, start_code, unit_type};
 use recorder_types::{NalFraming, UnixMillis};
 
 use super::code::{push, push_signed};
@@ -26,6 +26,7 @@ pub(crate) struct IndexBuilder {
     pictures: u32,
     last_dts: i64,
     video: Vec<u8>,
+    orientation: Option<DisplayOrientation>,
     config: Option<AudioSpecificConfig>,
     frames: u32,
     last_pts: i64,
@@ -41,6 +42,8 @@ pub(crate) struct NewPicture {
     pub(crate) idr: bool,
     /// Picture parameter set of its first slice.
     pub(crate) pps: Option<u8>,
+    /// What it tells of how pictures are turned.
+    pub(crate) orientation: Option<DisplayOrientation>,
     pub(crate) len: u32,
 }
 
@@ -89,6 +92,9 @@ impl IndexBuilder {
             }
             self.sets.used_pps[usize::from(pps)] = true;
         }
+        if self.pictures == 0 {
+            self.orientation = picture.orientation;
+        }
         push_signed(&mut self.video, picture.dts.wrapping_sub(self.last_dts));
         push_signed(&mut self.video, picture.pts.wrapping_sub(picture.dts));
         push(&mut self.video, u64::from(picture.len) << 1 | u64::from(picture.idr));
@@ -109,14 +115,18 @@ impl IndexBuilder {
         sets.for_each(|set| self.parameter_set(set));
         let bytes = |unit: &&[u8]| match framing {
             // Found between start codes, so it is found again.
-            NalFraming::AnnexB if is_kept(unit[0] & 0x1F) => LENGTH_BYTES + unit.len(),
+            NalFraming::AnnexB if is_kept(unit) => LENGTH_BYTES + unit.len(),
             NalFraming::AnnexB => 0,
             NalFraming::LengthPrefixed { .. } => sample_bytes(unit),
         };
         let len = units.iter().map(bytes).sum::<usize>();
         // Access units are far shorter, and an index of 2^32 samples would not fit into memory.
         let len = u32::try_from(len).unwrap_or(u32::MAX);
-        self.picture(NewPicture { pts, dts, idr: slice.idr, pps: Some(slice.pps), len });
+        let orientation =
+            || units.iter().rev().find_map(|unit| Some(DisplayOrientation::in_sei(unit)?.orientation));
+        let orientation = if self.pictures == 0 { orientation() } else { None };
+        let pps = Some(slice.pps);
+        self.picture(NewPicture { pts, dts, idr: slice.idr, pps, orientation, len });
     }
 
     /// Takes AAC frames that the segmenter writes in one PES packet with this PTS.
@@ -152,13 +162,18 @@ impl IndexBuilder {
         if self.pictures > 0 {
             self.note_sets();
         }
-        let Self { changes, pictures, video, config, frames, audio, .. } = self;
+        let Self { changes, pictures, video, orientation, config, frames, audio, .. } = self;
         let exact = |log: Vec<u8>| Bytes::from(log.into_boxed_slice());
         SegmentIndex {
             start,
             discontinuity,
             bytes,
-            video: (pictures > 0).then(|| VideoIndex { changes, count: pictures, log: exact(video) }),
+            video: (pictures > 0).then(|| VideoIndex {
+                changes,
+                count: pictures,
+                orientation,
+                log: exact(video),
+            }),
             audio: config.filter(|_| frames > 0).map(|config| AudioIndex {
                 config,
                 count: frames,
@@ -187,7 +202,7 @@ impl IndexBuilder {
 fn sample_bytes(unit: &[u8]) -> usize {
     let whole = unit.last().is_some_and(|&last| last != 0) && start_code(unit).is_none();
     if whole {
-        return if is_kept(unit[0] & 0x1F) { LENGTH_BYTES + unit.len() } else { 0 };
+        return if is_kept(unit) { LENGTH_BYTES + unit.len() } else { 0 };
     }
     let mut rest = Some(unit);
     let mut bytes = 0;
@@ -195,10 +210,7 @@ fn sample_bytes(unit: &[u8]) -> usize {
         let end = start_code(from);
         let part = &from[..end.unwrap_or(from.len())];
         let len = part.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
-        bytes += match unit_type(&part[..len]) {
-            Some(kind) if is_kept(kind) => LENGTH_BYTES + len,
-            _ => 0,
-        };
+        bytes += if is_kept(&part[..len]) { LENGTH_BYTES + len } else { 0 };
         rest = end.map(|end| &from[end + 3..]);
     }
     bytes
@@ -247,7 +259,8 @@ mod tests {
 
     fn picture(builder: &mut IndexBuilder, number: i64, idr: bool) {
         let time = number * 3000;
-        assert!(builder.picture(NewPicture { pts: time, dts: time, idr, pps: Some(0), len: 10 }));
+        let picture = NewPicture { pts: time, dts: time, idr, pps: Some(0), orientation: None, len: 10 };
+        assert!(builder.picture(picture));
     }
 
     #[test]

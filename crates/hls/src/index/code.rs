@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use recorder_types::UnixMillis;
 use recorder_types::aac::AudioSpecificConfig;
+use recorder_types::h264::DisplayOrientation;
 
 use super::{AudioIndex, IndexError, SegmentIndex, SetChange, VideoIndex};
 
@@ -15,6 +16,11 @@ const CHECKSUM_BYTES: usize = 8;
 const DISCONTINUITY: u64 = 1;
 const HAS_VIDEO: u64 = 2;
 const HAS_AUDIO: u64 = 4;
+/// Behind the flags stand those of the orientation, and how far it turns.
+const HAS_ORIENTATION: u64 = 8;
+
+const MIRRORED: u64 = 1;
+const FLIPPED: u64 = 2;
 
 pub(super) fn push(to: &mut Vec<u8>, mut number: u64) {
     loop {
@@ -101,7 +107,12 @@ pub(super) fn encode(index: &SegmentIndex) -> Bytes {
     let flags = if index.discontinuity { DISCONTINUITY } else { 0 }
         | if index.video.is_some() { HAS_VIDEO } else { 0 }
         | if index.audio.is_some() { HAS_AUDIO } else { 0 };
-    push(&mut body, flags);
+    let orientation = index.video.as_ref().and_then(|video| video.orientation);
+    push(&mut body, flags | if orientation.is_some() { HAS_ORIENTATION } else { 0 });
+    if let Some(DisplayOrientation { mirrored, flipped, anticlockwise }) = orientation {
+        push(&mut body, if mirrored { MIRRORED } else { 0 } | if flipped { FLIPPED } else { 0 });
+        push(&mut body, anticlockwise.into());
+    }
     push(&mut body, index.start.get());
     push(&mut body, index.bytes);
     if let Some(video) = &index.video {
@@ -155,12 +166,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(SegmentIndex, usize), IndexError> 
 
 fn read(mut body: Reader) -> Option<SegmentIndex> {
     let flags = body.number()?;
-    if flags > (DISCONTINUITY | HAS_VIDEO | HAS_AUDIO) {
+    if flags > (DISCONTINUITY | HAS_VIDEO | HAS_AUDIO | HAS_ORIENTATION) {
         return None;
     }
+    if flags & (HAS_VIDEO | HAS_ORIENTATION) == HAS_ORIENTATION {
+        return None;
+    }
+    let orientation = if flags & HAS_ORIENTATION == 0 { None } else { Some(read_orientation(&mut body)?) };
     let start = UnixMillis::new(body.number()?)?;
     let bytes = body.number()?;
-    let video = if flags & HAS_VIDEO == 0 { None } else { Some(read_video(&mut body)?) };
+    let video = if flags & HAS_VIDEO == 0 { None } else { Some(read_video(&mut body, orientation)?) };
     let audio = if flags & HAS_AUDIO == 0 { None } else { Some(read_audio(&mut body)?) };
     body.is_empty().then_some(SegmentIndex {
         start,
@@ -171,7 +186,14 @@ fn read(mut body: Reader) -> Option<SegmentIndex> {
     })
 }
 
-fn read_video(body: &mut Reader) -> Option<VideoIndex> {
+fn read_orientation(body: &mut Reader) -> Option<DisplayOrientation> {
+    let flags = body.number()?;
+    let anticlockwise = u16::try_from(body.number()?).ok()?;
+    let (mirrored, flipped) = (flags & MIRRORED != 0, flags & FLIPPED != 0);
+    (flags <= MIRRORED | FLIPPED).then_some(DisplayOrientation { mirrored, flipped, anticlockwise })
+}
+
+fn read_video(body: &mut Reader, orientation: Option<DisplayOrientation>) -> Option<VideoIndex> {
     let mut changes: Vec<SetChange> = Vec::new();
     for number in 0..body.number()? {
         let from = body.number_u32()?;
@@ -189,7 +211,7 @@ fn read_video(body: &mut Reader) -> Option<VideoIndex> {
         }
         changes.push(SetChange { from, sets });
     }
-    let video = VideoIndex { changes, count: body.number_u32()?, log: body.bytes()? };
+    let video = VideoIndex { changes, count: body.number_u32()?, orientation, log: body.bytes()? };
     let last = video.changes.last()?.from;
     let mut pictures = video.pictures();
     let (mut count, mut before) = (0u64, None);

@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memmem::Finder;
-use recorder_types::h264::{SplitError, nal_type, unit_type};
+use recorder_types::h264::{DisplayOrientation, SplitError, nal_type, unit_type};
 
 use crate::picture::slice_pps;
 
@@ -19,6 +19,8 @@ pub(super) struct Found {
     pub(super) idr: Option<bool>,
     /// Picture parameter set of the first slice.
     pub(super) pps: Option<u8>,
+    /// How pictures are turned from this one on, where it tells that.
+    pub(super) orientation: Option<DisplayOrientation>,
 }
 
 /// Turns access units into samples. Keeps the buffers that it needs.
@@ -35,18 +37,25 @@ impl Default for Packer {
     }
 }
 
-/// Whether a NAL unit is part of a sample: parameter sets are in the sample entry, delimiters, filler and end markers
-/// nowhere.
-pub(crate) const fn is_kept(kind: u8) -> bool {
-    !matches!(
-        kind,
-        nal_type::SPS
+/// Whether a NAL unit, which is not empty, is part of a sample: parameter sets are in the sample entry, an orientation
+/// by quarter turns in the track's header, delimiters, filler and end markers are nowhere.
+pub(crate) fn is_kept(unit: &[u8]) -> bool {
+    match unit_type(unit) {
+        Some(
+            nal_type::SPS
             | nal_type::PPS
             | nal_type::AUD
             | nal_type::FILLER
             | nal_type::END_OF_SEQUENCE
-            | nal_type::END_OF_STREAM
-    )
+            | nal_type::END_OF_STREAM,
+        )
+        | None => false,
+        Some(nal_type::SEI) => {
+            let told = DisplayOrientation::in_sei(unit);
+            !told.is_some_and(|told| told.alone && told.orientation.is_quarter_turn())
+        }
+        Some(_) => true,
+    }
 }
 
 impl Packer {
@@ -127,7 +136,12 @@ impl Packer {
                 if matches!(kind, nal_type::SPS | nal_type::PPS) {
                     set(nal);
                 }
-                if is_kept(kind) {
+                if kind == nal_type::SEI
+                    && let Some(told) = DisplayOrientation::in_sei(nal)
+                {
+                    found.orientation = Some(told.orientation);
+                }
+                if is_kept(nal) {
                     if found.idr.is_none()
                         && matches!(kind, nal_type::SLICE | nal_type::PARTITION_A | nal_type::IDR)
                     {
@@ -159,7 +173,7 @@ mod tests {
         let mut packed = Vec::new();
         for unit in Units::new(data, NalFraming::AnnexB) {
             let unit = unit.ok()?;
-            if is_kept(unit[0] & 0x1F) {
+            if is_kept(unit) {
                 packed.extend(u32::try_from(unit.len()).unwrap().to_be_bytes());
                 packed.extend_from_slice(unit);
             }

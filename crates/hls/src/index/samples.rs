@@ -2,15 +2,18 @@
 
 mod full;
 mod light;
+mod packed;
 
 use bytes::Bytes;
 use recorder_types::aac::AudioSpecificConfig;
+use recorder_types::h264::DisplayOrientation;
 use recorder_types::{MediaKind, UnixMillis};
 
 use super::build::{IndexBuilder, NewPicture};
 use super::{IndexError, SegmentIndex};
 use full::Full;
 use light::{Light, Pool};
+use packed::{Packed, is_packed};
 
 /// The largest PES packet: well above what a segmenter takes, and below what a length of 32 bits can say.
 const MAX_UNIT: usize = 256 << 20;
@@ -26,12 +29,12 @@ pub struct SegmentSample {
     pub dts: i64,
     /// Whether decoding can begin with it: an IDR picture, or any frame.
     pub sync: bool,
-    /// The picture's NAL units behind lengths of four bytes, without delimiters, parameter sets, filler and end
-    /// markers; or the raw frame.
+    /// The picture's NAL units behind lengths of four bytes, without delimiters, parameter sets, orientation, filler and
+    /// end markers; or the raw frame.
     pub data: Bytes,
 }
 
-/// The samples of a TS segment in its order, which is that of its [`SegmentIndex`] for each kind. Times begin between
+/// The samples of a segment of TS or packed audio in its order, which is that of its [`SegmentIndex`] for each kind. Times begin between
 /// 0 and 2^33.
 ///
 /// After an error it is finished.
@@ -99,6 +102,7 @@ struct Source {
     reference: Option<i64>,
     light: Option<Light>,
     full: Option<Box<Full>>,
+    packed: Packed,
     /// Samples given, and parameter sets told.
     given: u64,
     sets: u64,
@@ -106,11 +110,15 @@ struct Source {
 
 impl Source {
     fn new(reference: Option<i64>, pool: Pool) -> Self {
-        Self { reference, light: Some(Light::new(reference, pool)), full: None, given: 0, sets: 0 }
+        let light = Some(Light::new(reference, pool));
+        Self { reference, light, full: None, packed: Packed::default(), given: 0, sets: 0 }
     }
 
     /// The next sample of `segment`, which is the same in each call. Parameter sets before it go to `set`.
     fn next(&mut self, segment: &[u8], mut set: impl FnMut(&[u8])) -> Result<Option<Unit>, IndexError> {
+        if is_packed(segment) {
+            return self.packed.next(segment, self.reference);
+        }
         if let Some(light) = &mut self.light {
             let sets = &mut self.sets;
             let told = light.next(segment, |unit| {
@@ -141,8 +149,21 @@ impl Source {
 /// A sample with all that an index needs to know of it. `at` is its offset in the segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Unit {
-    Picture { at: u64, pts: i64, dts: i64, idr: bool, pps: Option<u8>, data: Bytes },
-    Frame { at: u64, pts: i64, config: AudioSpecificConfig, data: Bytes },
+    Picture {
+        at: u64,
+        pts: i64,
+        dts: i64,
+        idr: bool,
+        pps: Option<u8>,
+        orientation: Option<DisplayOrientation>,
+        data: Bytes,
+    },
+    Frame {
+        at: u64,
+        pts: i64,
+        config: AudioSpecificConfig,
+        data: Bytes,
+    },
 }
 
 /// The index of a segment.
@@ -156,9 +177,9 @@ pub(super) fn index(
     let mut builder = IndexBuilder::default();
     while let Some(unit) = source.next(segment, |set| builder.parameter_set(set))? {
         match unit {
-            Unit::Picture { at, pts, dts, idr, pps, data } => {
+            Unit::Picture { at, pts, dts, idr, pps, orientation, data } => {
                 let len = u32::try_from(data.len()).map_err(|_| IndexError::TooLarge { at })?;
-                if !builder.picture(NewPicture { pts, dts, idr, pps, len }) {
+                if !builder.picture(NewPicture { pts, dts, idr, pps, orientation, len }) {
                     return Err(IndexError::TooLarge { at });
                 }
             }

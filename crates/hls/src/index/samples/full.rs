@@ -6,7 +6,7 @@ use recorder_types::{Timescale, Timestamp};
 use super::{MAX_UNIT, Unit};
 use crate::demux::{AccessUnit, DemuxOptions, Demuxer, Event, Fault, Pid, StreamKind, UnitKind};
 use crate::index::IndexError;
-use crate::index::pack::Packer;
+use crate::index::pack::{Found, Packer};
 
 /// Bytes that go into the demuxer at once: its events wait in memory.
 const PIECE: usize = 64 << 10;
@@ -106,7 +106,8 @@ impl Full {
                     return Err(IndexError::Order { at, last, got: dts });
                 }
                 self.last_dts = Some(dts);
-                Ok(Some(Unit::Picture { at, pts, dts, idr, pps: found.pps, data }))
+                let Found { pps, orientation, .. } = found;
+                Ok(Some(Unit::Picture { at, pts, dts, idr, pps, orientation, data }))
             }
             UnitKind::Aac { config, header_len } if Some(unit.pid) == self.audio => {
                 let time = unit.time.ok_or(IndexError::NoTime { at })?;

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use recorder_types::aac::{AdtsFrame, FRAME_SAMPLES};
 
 use super::Unit;
-use crate::index::pack::Packer;
+use crate::index::pack::{Found, Packer};
 use crate::ts::{PACKET_BYTES, TICKS_PER_SECOND, crc32};
 
 /// Bytes in front of a picture, so that start codes can become longer lengths without a copy.
@@ -289,7 +289,8 @@ impl Light {
         }
         self.last_dts = Some(dts);
         let at = u64::try_from(pes.at).unwrap_or(u64::MAX);
-        Ok(Some(Unit::Picture { at, pts, dts, idr, pps: found.pps, data }))
+        let Found { pps, orientation, .. } = found;
+        Ok(Some(Unit::Picture { at, pts, dts, idr, pps, orientation, data }))
     }
 
     /// Gives the frames of the audio packet, if it is complete.
@@ -392,7 +393,7 @@ impl Light {
 }
 
 /// `raw` on the unrolled axis, nearest to `last`; exactly half way counts as later.
-fn place(last: Option<i64>, raw: u64) -> i64 {
+pub(super) fn place(last: Option<i64>, raw: u64) -> i64 {
     let raw = i64::try_from(raw & 0x1_FFFF_FFFF).unwrap_or(0);
     let Some(last) = last else { return raw };
     let ahead = raw.wrapping_sub(last).rem_euclid(WRAP);
