@@ -99,6 +99,20 @@ impl Position {
         })
     }
 
+    /// The number of the position in the recording API.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::TopLeft => 0,
+            Self::TopRight => 1,
+            Self::BottomLeft => 2,
+            Self::BottomRight => 3,
+            Self::TopCentre => 4,
+            Self::BottomCentre => 5,
+            Self::Centre => 6,
+        }
+    }
+
     /// A box of `size` on `canvas`, `margin` away from the borders that it is at, its left and top rounded down to
     /// even.
     ///
@@ -171,6 +185,7 @@ mod tests {
             .collect();
         let expected = [(16, 16), (522, 16), (16, 322), (522, 322), (268, 16), (268, 322), (268, 168)];
         assert_eq!(places, expected);
+        assert!((0..7).all(|code| Position::from_code(code).map(Position::code) == Some(code)));
         assert_eq!(Position::from_code(7), None);
         let tight = Position::BottomRight.place(size(100, 100), size(102, 90), 16);
         assert_eq!((tight.left(), tight.top()), (0, 0));

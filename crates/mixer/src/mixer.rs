@@ -111,13 +111,14 @@ impl Mixer {
         self.sound.as_ref().map(SoundMix::config)
     }
 
-    /// A stream begins. One of the same id that has not ended ends at `at`.
+    /// A stream begins, with the time of its first unit that is of use. One of the same id that has not ended ends at
+    /// `at`.
     ///
     /// # Errors
     /// [`MixError::WrongKind`].
     pub fn publish(&mut self, at: RoomTime, stream: StreamId, config: TrackConfig) -> Result<(), MixError> {
         self.streams.unpublish(&stream, at);
-        self.streams.publish(at, stream, config, self.pictures.is_some(), self.options.audio.as_ref())
+        self.streams.publish(stream, config, self.pictures.is_some(), self.options.audio.as_ref())
     }
 
     /// A stream ends at `at`: units of that time and later are not mixed.

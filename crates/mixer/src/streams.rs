@@ -21,7 +21,8 @@ struct Stream {
     id: StreamId,
     /// No two streams have the same, so that their pictures are told apart.
     number: u64,
-    from: RoomTime,
+    /// When its first picture that is of use is shown; `None` before that.
+    from: Option<RoomTime>,
     until: Option<RoomTime>,
     media: Media,
 }
@@ -47,7 +48,6 @@ pub(crate) struct Seen<'a> {
 impl Streams {
     pub(crate) fn publish(
         &mut self,
-        from: RoomTime,
         id: StreamId,
         config: TrackConfig,
         has_video: bool,
@@ -68,7 +68,7 @@ impl Streams {
             _ => return Err(MixError::WrongKind { stream: id }),
         };
         self.published += 1;
-        self.streams.push(Stream { id, number: self.published, from, until: None, media });
+        self.streams.push(Stream { id, number: self.published, from: None, until: None, media });
         Ok(())
     }
 
@@ -81,13 +81,13 @@ impl Streams {
         }
     }
 
-    /// Whether the video of a participant goes on at `now`.
+    /// Whether the video of a participant has begun and goes on at `now`.
     pub(crate) fn has_video(&self, (user, media): &(UserId, MediaId), now: RoomTime) -> bool {
         self.streams.iter().any(|stream| {
             matches!(stream.media, Media::Video(_))
                 && stream.id.user == *user
                 && stream.id.media == *media
-                && stream.from <= now
+                && stream.from.is_some_and(|from| from <= now)
                 && stream.until.is_none_or(|until| until > now)
         })
     }
@@ -98,9 +98,11 @@ impl Streams {
             None => return Err(MixError::NotPublished { stream: id.clone() }),
             Some(stream) => match &mut stream.media {
                 Media::Video(view) => {
+                    let shown = unit.pts;
                     if !view.push(unit) {
                         return Ok(Pushed::WaitingForKeyFrame);
                     }
+                    stream.from.get_or_insert(shown);
                 }
                 Media::Audio { voice, .. } => voice.push(unit),
                 Media::Ignored => {}

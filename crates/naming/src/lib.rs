@@ -48,5 +48,5 @@ pub use field::{
     FileIndex, FileKind, HaRun, InvalidUserDefineRecordId, RoomIdKind, StreamType, UserDefineRecordId,
 };
 pub use key::{InvalidKeyPrefix, InvalidPrefixComponent, KeyPrefix, ObjectDir, PrefixComponent};
-pub use names::{NameError, TaskNames, playlist, playlist_part, segment};
+pub use names::{NameError, TaskNames, playlist, playlist_part, segment, timeline};
 pub use parse::{NameField, ParseNameError, ParsedName};

@@ -184,6 +184,14 @@ pub fn segment(stem: &ObjectName, start: UnixMillis) -> Result<ObjectName, NameE
     finish(format!("{stem}_{}.ts", start.utc_digits()))
 }
 
+/// What happened in the room of a stem, line by line: `<stem>.timeline.jsonl`. Not a name of the service.
+///
+/// # Errors
+/// [`NameError::TooLong`], never for a stem of [`TaskNames::mixed`].
+pub fn timeline(stem: &ObjectName) -> Result<ObjectName, NameError> {
+    finish(format!("{stem}.timeline.jsonl"))
+}
+
 /// Every name made here is of the right alphabet and begins with a letter, a digit or one of `_ -`; only its length
 /// can be wrong.
 fn finish(name: String) -> Result<ObjectName, NameError> {

@@ -59,6 +59,8 @@ mod service;
 mod shell;
 mod subscribe;
 mod task;
+#[cfg(feature = "mix")]
+pub mod timeline;
 
 #[cfg(feature = "api")]
 pub use recorder_api as api;

@@ -117,6 +117,16 @@ impl Subscription {
             })
     }
 
+    /// The allow list and the block list of `kind`; one of them at least is empty.
+    #[cfg(feature = "mix")]
+    pub(crate) fn entries(&self, kind: MediaKind) -> (&[Box<str>], &[Box<str>]) {
+        match self.list(kind) {
+            UserList::Everyone => (&[], &[]),
+            UserList::Allow(entries) => (entries, &[]),
+            UserList::Block(entries) => (&[], entries),
+        }
+    }
+
     const fn list(&self, kind: MediaKind) -> &UserList {
         match kind {
             MediaKind::Audio => &self.audio,

@@ -5,8 +5,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use recorder::types::{MediaId, RoomId, RoomTime, SdkAppId, TaskId, UnixMillis, UserId};
 use recorder::{MaxFileDuration, OutputFormat};
-
-use crate::mixed::MixArgs;
+use recorder_mix_args::MixArgs;
 
 /// Records a room: one HLS file set per participant and track, named and written as the TRTC on-cloud recorder
 /// does.
@@ -43,6 +42,11 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub(crate) mix: MixArgs,
+
+    /// Also writes what happens in the room and when, beside the recordings: `compose` makes the mixed recording of the
+    /// single ones by it.
+    #[arg(long)]
+    pub(crate) timeline: bool,
 
     /// What is written.
     #[arg(long, value_name = "FORMAT", default_value = "hls")]

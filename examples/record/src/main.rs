@@ -7,7 +7,6 @@
 //! ```
 
 mod args;
-mod mixed;
 mod room;
 mod session;
 mod table;

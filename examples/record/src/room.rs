@@ -10,8 +10,8 @@ use recorder::naming::TaskNames;
 use recorder::storage::{Bucket, BucketOptions, StorageError};
 use recorder::types::{MediaId, MediaKind, RoomId, RoomTime, UnixMillis, UserId, with_causes};
 use recorder::{
-    AvMerge, ClockMode, KeyPrefix, MaxIdleTime, Now, Outcome, Recorder, RecorderOptions, Recording,
-    RecordingOptions, RoomEvent, SendError, TaskOptions,
+    AvMerge, ClockMode, KeyPrefix, MaxIdleTime, MixOptions, Now, Outcome, Recorder, RecorderOptions,
+    Recording, RecordingOptions, RoomEvent, SendError, TaskOptions,
 };
 
 use crate::args::{Args, Mode};
@@ -51,10 +51,11 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
         options.merge = AvMerge::Merged;
     }
     options.mix = match (args.mode, args.mix.any()) {
-        (Mode::Mixed, _) => Some(args.mix.options()?),
+        (Mode::Mixed, _) => Some(args.mix.options(MixOptions::default())?),
         (Mode::Single, None) => None,
         (Mode::Single, Some(option)) => return Err(format!("{option} needs --mode mixed").into()),
     };
+    options.timeline = args.timeline;
     options.output = args.format.into();
     options.max_file_duration = args.max_file_minutes;
     // The room's end is known here; an hour without anybody in between is no reason to stop.

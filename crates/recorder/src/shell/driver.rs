@@ -17,6 +17,8 @@ use super::files::{FileMaker, JobResult, RecordedSet, SegmentRef};
 use super::notify::Notifier;
 use super::options::{KeyFrameSink, RecordingOptions};
 use super::recording::{Message, Outcome, Status};
+#[cfg(feature = "mix")]
+use super::timeline::Timeline;
 use crate::task::{
     Action, EventError, FileJob, FilePlace, MadeFile, Now, RoomEvent, SetId, StorageReport, TaskCore,
     TaskOptions, TaskState,
@@ -61,6 +63,9 @@ pub(super) struct Driver {
     /// Files that were made and are not in the bucket yet.
     on_their_way: HashMap<ObjectName, MadeFile>,
     made: Vec<MadeFile>,
+    /// What happens in the room, where that is written down.
+    #[cfg(feature = "mix")]
+    timeline: Timeline,
     /// Segments that are not delivered, held until the files with their media are.
     held_back: Vec<RecordedSet>,
     over: bool,
@@ -126,6 +131,8 @@ impl Driver {
             ending: None,
             on_their_way: HashMap::new(),
             made: Vec::new(),
+            #[cfg(feature = "mix")]
+            timeline: Timeline::Unwritten,
             held_back: Vec::new(),
             over: false,
         }
@@ -451,16 +458,24 @@ impl Driver {
                 Action::Notify { at, payload } => self.notify(at, payload),
                 #[cfg(feature = "mix")]
                 Action::FetchImage { url } => {
-                    self.asked += 1;
-                    self.images.fetch(url);
+                    if self.images.are_fetched() {
+                        self.asked += 1;
+                        self.images.fetch(url);
+                    }
                 }
+                #[cfg(feature = "mix")]
+                Action::Timeline { name, entry } => self.timeline.add(&self.spool, &name, &entry),
                 Action::RequestKeyFrame { user, media } => {
                     if let Some(sink) = &self.on_key_frame {
                         sink(&user, media);
                     }
                 }
-                Action::EndUploads => self.ending = Some(Ending::DeliverHls),
+                Action::EndUploads => {
+                    self.deliver_timeline();
+                    self.ending = Some(Ending::DeliverHls);
+                }
                 Action::MakeFiles { jobs, keeps_hls } => {
+                    self.deliver_timeline();
                     self.ending = Some(Ending::MakeFiles { jobs: jobs.into(), keeps_hls });
                 }
                 Action::Finished => self.over = true,
@@ -546,6 +561,18 @@ impl Driver {
         // An uploader that has ended leaves the text in the spool.
         let _ = self.uploader.playlist(version);
     }
+
+    #[cfg(feature = "mix")]
+    fn deliver_timeline(&mut self) {
+        if let Some(closed) = self.timeline.close() {
+            // An uploader that has ended leaves the file in the spool.
+            let _ = self.uploader.file(closed);
+        }
+    }
+
+    #[cfg(not(feature = "mix"))]
+    #[expect(clippy::unused_self, reason = "nothing is written down without the feature")]
+    const fn deliver_timeline(&self) {}
 
     fn notify(&mut self, at: UnixMillis, payload: Payload) {
         let (room, robot) = (&self.task.room, self.task.robot.clone());

@@ -14,10 +14,10 @@ pub(super) struct Images {
     #[cfg(feature = "http")]
     fetcher: Option<recorder_callback::Fetcher>,
     answers: mpsc::UnboundedSender<RoomEvent>,
+    told: bool,
 }
 
 impl Images {
-    #[cfg_attr(not(feature = "http"), expect(unused_variables, reason = "nothing is fetched"))]
     pub(super) fn new(options: &RecordingOptions, answers: mpsc::UnboundedSender<RoomEvent>) -> Self {
         Self {
             #[cfg(feature = "http")]
@@ -31,7 +31,13 @@ impl Images {
                 }
             },
             answers,
+            told: options.images_told,
         }
+    }
+
+    /// Whether images are fetched here, and not told by the embedder.
+    pub(super) const fn are_fetched(&self) -> bool {
+        !self.told
     }
 
     /// Begins to fetch an image, and answers with [`RoomEvent::Image`]. As many at a time as a layout names, which has

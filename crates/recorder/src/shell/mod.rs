@@ -10,6 +10,8 @@ mod notify;
 mod options;
 mod recorder;
 mod recording;
+#[cfg(feature = "mix")]
+mod timeline;
 
 #[cfg(feature = "api")]
 pub(crate) use self::clock::Clock;

@@ -67,6 +67,10 @@ pub struct RecordingOptions {
     /// Where images of the mixed picture may be fetched from. Default: the public Internet only.
     #[cfg(all(feature = "mix", feature = "http"))]
     pub image_policy: recorder_callback::AddressPolicy,
+    /// Whether the embedder tells the images of the mixed picture ([`crate::RoomEvent::Image`]) and none is fetched.
+    /// Default: no.
+    #[cfg(feature = "mix")]
+    pub images_told: bool,
     pub(super) on_callback: Option<CallbackSink>,
     pub(super) on_key_frame: Option<KeyFrameSink>,
     #[cfg(feature = "http")]
@@ -89,6 +93,8 @@ impl RecordingOptions {
             gather: Duration::from_millis(10),
             #[cfg(all(feature = "mix", feature = "http"))]
             image_policy: recorder_callback::AddressPolicy::PublicOnly,
+            #[cfg(feature = "mix")]
+            images_told: false,
             on_callback: None,
             on_key_frame: None,
             #[cfg(feature = "http")]
@@ -129,6 +135,14 @@ impl RecordingOptions {
     #[must_use]
     pub fn with_image_policy(mut self, policy: recorder_callback::AddressPolicy) -> Self {
         self.image_policy = policy;
+        self
+    }
+
+    /// Sets [`RecordingOptions::images_told`].
+    #[cfg(feature = "mix")]
+    #[must_use]
+    pub fn with_images_told(mut self) -> Self {
+        self.images_told = true;
         self
     }
 

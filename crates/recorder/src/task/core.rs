@@ -14,6 +14,8 @@ use super::output::{FileJob, MadeFile, OutputFormat};
 use super::room::Room;
 use super::track::{Track, TrackSample};
 use crate::subscribe::Subscription;
+#[cfg(feature = "mix")]
+use crate::timeline::{TimelineCodec, TimelineEntry, TimelineEvent, TimelineStream};
 
 /// One reading of both clocks, taken by the caller once for each input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +206,14 @@ pub enum Action {
         /// Its address, which comes from outside.
         url: recorder_layout::ImageUrl,
     },
+    /// Append a line to the timeline, which is delivered like a segment when nothing more is recorded.
+    #[cfg(feature = "mix")]
+    Timeline {
+        /// The file: the same each time.
+        name: ObjectName,
+        /// The line.
+        entry: crate::timeline::TimelineEntry,
+    },
     /// Nothing more will be recorded: finish the uploads, then report [`StorageReport::UploadsEnded`].
     EndUploads,
     /// Make MP4 or AAC files of what was recorded, upload them, tell each by [`StorageReport::FileMade`] or
@@ -294,6 +304,8 @@ impl TaskCore {
         }
         let room = Room::new(options.subscription.clone(), options.stream_type);
         #[cfg(feature = "mix")]
+        let start = crate::timeline::TimelineStart::new(&options, options.mix.as_ref());
+        #[cfg(feature = "mix")]
         let mix = match options.mix.take() {
             Some(mix) => {
                 let mix =
@@ -320,7 +332,10 @@ impl TaskCore {
         core.notify(now.wall, Payload::RecorderStart(StartStatus::STARTED));
         core.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
         #[cfg(feature = "mix")]
-        core.want_images();
+        {
+            core.note(now, TimelineEvent::Start(Box::new(start)));
+            core.want_images();
+        }
         Ok(core)
     }
 
@@ -341,6 +356,8 @@ impl TaskCore {
         }
         #[cfg(feature = "mix")]
         let changes_the_picture = !matches!(event, RoomEvent::Sample { .. });
+        #[cfg(feature = "mix")]
+        let noted = if self.options.timeline { line_of(&event) } else { None };
         let followed = match event {
             RoomEvent::Enter { user } => self.enter(now, &user),
             RoomEvent::Leave { user } => self.leave(now, &user),
@@ -364,8 +381,15 @@ impl TaskCore {
             }
         };
         #[cfg(feature = "mix")]
-        if changes_the_picture && self.phase == Phase::Recording {
-            self.show(now);
+        {
+            if followed.is_ok()
+                && let Some(noted) = noted
+            {
+                self.note(now, noted);
+            }
+            if changes_the_picture && self.phase == Phase::Recording {
+                self.show(now);
+            }
         }
         followed
     }
@@ -566,6 +590,11 @@ impl TaskCore {
     #[cfg_attr(not(feature = "mix"), expect(unused_variables, reason = "a file set knows its user"))]
     fn detach(&mut self, now: Now, user: &UserId, mut track: Track) {
         #[cfg(feature = "mix")]
+        if track.has_begun() {
+            let stream = TimelineStream { user: user.clone(), media: track.media(), kind: track.kind() };
+            self.note(now, TimelineEvent::End(stream));
+        }
+        #[cfg(feature = "mix")]
         if let Some(mix) = &mut self.mix {
             mix.end_stream(now.room, user, &track);
             return;
@@ -647,6 +676,8 @@ impl TaskCore {
         if !track.push(now.room, sample) {
             self.refused.without_time += 1;
         }
+        #[cfg(feature = "mix")]
+        let begun = track.take_begin();
         while let Some(out) = track.poll() {
             if matches!(out, TrackSample::Jumped) {
                 set.jump(now);
@@ -655,6 +686,8 @@ impl TaskCore {
             }
         }
         set.drain_into(now.wall, &mut self.actions);
+        #[cfg(feature = "mix")]
+        self.note_begin(now, user, (media, kind), begun);
         Ok(())
     }
 
@@ -672,6 +705,8 @@ impl TaskCore {
             set.finish();
             set.drain_into(now.wall, &mut self.actions);
         }
+        #[cfg(feature = "mix")]
+        self.note(now, TimelineEvent::Stop { code });
         self.notify(now.wall, Payload::RecorderStop(code));
         if self.options.output.keeps_hls() {
             self.phase = Phase::Uploading;
@@ -720,6 +755,31 @@ impl TaskCore {
         self.actions.push_back(Action::Finished);
     }
 
+    /// Writes down what has happened, where that is asked for.
+    #[cfg(feature = "mix")]
+    fn note(&mut self, now: Now, event: TimelineEvent) {
+        if !self.options.timeline {
+            return;
+        }
+        let name = self.names.mixed().and_then(|stem| recorder_naming::timeline(&stem));
+        let name = name.expect("names of the room were checked at the start");
+        self.actions.push_back(Action::Timeline { name, entry: TimelineEntry { now, event } });
+    }
+
+    #[cfg(feature = "mix")]
+    fn note_begin(
+        &mut self,
+        now: Now,
+        user: &UserId,
+        (media, kind): (MediaId, MediaKind),
+        begun: Option<RoomTime>,
+    ) {
+        if let Some(dts) = begun {
+            let stream = TimelineStream { user: user.clone(), media, kind };
+            self.note(now, TimelineEvent::Begin { stream, dts });
+        }
+    }
+
     fn notify(&mut self, at: UnixMillis, payload: Payload) {
         self.actions.push_back(Action::Notify { at, payload });
     }
@@ -728,6 +788,25 @@ impl TaskCore {
         self.refused.unknown += 1;
         Err(error)
     }
+}
+
+/// What a timeline holds of an event; samples are told by their first, the end by [`TaskCore::stop`].
+#[cfg(feature = "mix")]
+fn line_of(event: &RoomEvent) -> Option<TimelineEvent> {
+    Some(match event {
+        RoomEvent::Enter { user } => TimelineEvent::Enter { user: user.clone() },
+        RoomEvent::Leave { user } => TimelineEvent::Leave { user: user.clone() },
+        RoomEvent::Publish { user, media, config, .. } => {
+            TimelineEvent::Publish { user: user.clone(), media: *media, codec: TimelineCodec::of(config) }
+        }
+        RoomEvent::Unpublish { user, media, kind } => {
+            TimelineEvent::Unpublish(TimelineStream { user: user.clone(), media: *media, kind: *kind })
+        }
+        RoomEvent::Subscribe { subscription } => TimelineEvent::Subscribe(subscription.into()),
+        RoomEvent::Layout { layout, watermarks } => TimelineEvent::layout(layout, watermarks),
+        RoomEvent::Image { url, image } => TimelineEvent::Image { url: url.clone(), came: image.is_some() },
+        RoomEvent::Sample { .. } | RoomEvent::Stop { .. } => return None,
+    })
 }
 
 /// An event that cannot be followed. The task goes on.

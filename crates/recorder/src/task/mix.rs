@@ -19,7 +19,7 @@ use recorder_types::{
 use super::core::Now;
 use super::file_set::Stream;
 use super::options::StreamSelection;
-use super::track::{Track, TrackSample};
+use super::track::{Track, TrackSample, on_grid};
 use crate::mix::{ImageSource, MixParamsError, Watermark};
 
 /// How long the mix waits for a room that has become empty: if nobody comes back, the recording ends with the last
@@ -325,7 +325,8 @@ impl RoomMix {
             self.published.insert(stream.clone());
         }
         let AccessUnit { pts, dts, data } = unit;
-        match mixer.push(&stream, Unit { pts, dts, data })? {
+        // As a recording of the stream tells its times: mixed later it gives the same pictures.
+        match mixer.push(&stream, Unit { pts: on_grid(pts), dts: on_grid(dts), data })? {
             Pushed::Taken => {
                 self.waiting.remove(&stream);
                 Ok(false)

@@ -44,6 +44,10 @@ pub struct TaskOptions {
     /// One video and sound of the room and not one of each participant (`RecordMode` 2).
     #[cfg(feature = "mix")]
     pub mix: Option<super::mix::MixOptions>,
+    /// Whether it is written down what happens in the room and when ([`crate::timeline`]), so that a mixed recording can
+    /// be made later of the single-stream ones. The file is `<SdkAppId>_<RoomId>.timeline.jsonl`. Default: no.
+    #[cfg(feature = "mix")]
+    pub timeline: bool,
 }
 
 impl TaskOptions {
@@ -66,6 +70,8 @@ impl TaskOptions {
             max_file_duration: MaxFileDuration::default(),
             #[cfg(feature = "mix")]
             mix: None,
+            #[cfg(feature = "mix")]
+            timeline: false,
         }
     }
 }
@@ -140,9 +146,14 @@ impl MaxIdleTime {
     }
 
     /// A time of an auto-recording template, which may be shorter: 1 s to 86 400 s.
-    #[cfg(feature = "api")]
+    #[cfg(any(feature = "api", feature = "mix"))]
     pub(crate) fn from_template_secs(secs: u32) -> Option<Self> {
         NonZeroU32::new(secs).filter(|_| secs <= *Self::RANGE.end()).map(Self)
+    }
+
+    #[cfg(feature = "mix")]
+    pub(crate) const fn secs(self) -> u32 {
+        self.0.get()
     }
 
     /// The time as a duration.

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use recorder_hls::AccessUnit;
-use recorder_types::{MediaId, MediaKind, RoomTime, Sample, TrackConfig};
+use recorder_types::{MediaId, MediaKind, RoomTime, Sample, Timescale, Timestamp, TrackConfig};
 
 use super::clock::{Anchored, TrackClock, TrackOrigin};
 use super::core::EventError;
@@ -18,7 +18,16 @@ pub(super) struct Track {
     pipeline: Pipeline,
     set: Option<SetId>,
     has_media: bool,
+    begin: Begin,
     ready: VecDeque<TrackSample>,
+}
+
+/// Where the first unit of a track lies, which is told once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    Awaited,
+    At(RoomTime),
+    Told,
 }
 
 /// What a track hands to its file set.
@@ -59,6 +68,13 @@ impl Pipeline {
     }
 }
 
+/// The instant of the 90 kHz clock of TS that is nearest to `at`: recordings know no other.
+pub(super) fn on_grid(at: RoomTime) -> RoomTime {
+    let ticks = Timestamp::new(at.round_to_ticks(Timescale::HZ_90000), Timescale::HZ_90000);
+    // Beyond 292 years there is no grid.
+    ticks.to_room_time().unwrap_or(at)
+}
+
 impl Track {
     pub(super) fn new(media: MediaId, config: TrackConfig, origin: TrackOrigin) -> Result<Self, EventError> {
         Ok(Self {
@@ -69,6 +85,7 @@ impl Track {
             config,
             set: None,
             has_media: false,
+            begin: Begin::Awaited,
             ready: VecDeque::new(),
         })
     }
@@ -84,6 +101,7 @@ impl Track {
             config,
             set: None,
             has_media: false,
+            begin: Begin::Awaited,
             ready: VecDeque::new(),
         }
     }
@@ -131,6 +149,24 @@ impl Track {
         self.has_media
     }
 
+    /// Decode time of the first unit on the clock of recordings, the first time that this is called after it has come.
+    #[cfg(feature = "mix")]
+    pub(super) const fn take_begin(&mut self) -> Option<RoomTime> {
+        match self.begin {
+            Begin::At(dts) => {
+                self.begin = Begin::Told;
+                Some(dts)
+            }
+            Begin::Awaited | Begin::Told => None,
+        }
+    }
+
+    /// Whether its first unit was told.
+    #[cfg(feature = "mix")]
+    pub(super) fn has_begun(&self) -> bool {
+        self.begin == Begin::Told
+    }
+
     /// Leaves this track as if it had just been published, and gives what it was.
     pub(super) fn restarted(&mut self) -> Self {
         let fresh = Self {
@@ -141,6 +177,7 @@ impl Track {
             pipeline: self.fresh_pipeline(),
             set: None,
             has_media: false,
+            begin: Begin::Awaited,
             ready: VecDeque::new(),
         };
         std::mem::replace(self, fresh)
@@ -154,6 +191,9 @@ impl Track {
             return false;
         };
         let unit = AccessUnit { pts: placed.pts, dts: placed.dts, data: sample.data.clone() };
+        if self.begin == Begin::Awaited {
+            self.begin = Begin::At(on_grid(placed.dts));
+        }
         match placed.anchored {
             Anchored::Jumped => {
                 self.restart_pipeline();

@@ -314,6 +314,8 @@ impl Output {
             Action::FetchImage { url } => {
                 writeln!(self.log, "image wanted: {url}").unwrap();
             }
+            #[cfg(feature = "mix")]
+            Action::Timeline { entry, .. } => write!(self.log, "{}", entry.to_line().unwrap()).unwrap(),
             Action::RequestKeyFrame { user, media } => {
                 writeln!(self.log, "key frame wanted: {user} {media}").unwrap();
                 self.key_frames.push((user, media));

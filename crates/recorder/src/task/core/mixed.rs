@@ -63,11 +63,15 @@ impl TaskCore {
         if !track.push(now.room, sample) {
             self.refused.without_time += 1;
         }
+        let begun = track.take_begin().map(|dts| (track.media(), track.kind(), dts));
         while let Some(out) = track.poll() {
             if mix.push(now.room, user, track, out).map_err(EventError::Mix)? {
                 let (user, media) = (user.clone(), track.media());
                 self.actions.push_back(Action::RequestKeyFrame { user, media });
             }
+        }
+        if let Some((media, kind, dts)) = begun {
+            self.note_begin(now, user, (media, kind), Some(dts));
         }
         Ok(())
     }

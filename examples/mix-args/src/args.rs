@@ -8,6 +8,7 @@ use recorder::MixOptions;
 use recorder::compositor::{Bitmap, Font, MAX_IMAGE_BYTES, Position, Rect, Rgb, TextStyle, TimeZone};
 use recorder::layout::{LargeSide, LayoutParams, StreamId, Template};
 use recorder::mix::{AudioParams, ImageSource, MixLayoutRequest, VideoParams, Watermark, watermarks};
+use recorder::mixer::VideoOptions;
 use recorder::types::{MediaId, Size, with_causes};
 
 type AnyError = Box<dyn Error>;
@@ -15,10 +16,10 @@ type AnyError = Box<dyn Error>;
 /// A font file is as long as this, at most.
 const MAX_FONT_BYTES: u64 = 64 << 20;
 
-/// The room as one video and one sound; all of it needs `--mode mixed`.
+/// What the mixed picture and sound of a room are like. What is not given is as it would be without.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Mixed mode")]
-pub(crate) struct MixArgs {
+#[command(next_help_heading = "Mixed picture and sound")]
+pub struct MixArgs {
     /// Where everybody is: a template, or a file with `MixLayoutParams` in JSON (custom layouts, watermarks).
     #[arg(long, value_name = "grid|floating|screen-share|FILE.json")]
     layout: Option<String>,
@@ -69,7 +70,8 @@ pub(crate) struct MixArgs {
 
 impl MixArgs {
     /// The name of an option that was given.
-    pub(crate) fn any(&self) -> Option<&'static str> {
+    #[must_use]
+    pub fn any(&self) -> Option<&'static str> {
         let given = [
             (self.layout.is_some(), "--layout"),
             (self.large.is_some(), "--large"),
@@ -86,40 +88,54 @@ impl MixArgs {
         given.into_iter().find_map(|(is_given, name)| is_given.then_some(name))
     }
 
-    pub(crate) fn options(&self) -> Result<MixOptions, AnyError> {
+    /// Whether layout or watermarks were given, so that they are not those that stood before.
+    #[must_use]
+    pub fn has_layout(&self) -> bool {
+        self.layout.is_some() || self.large.is_some() || !self.watermark.is_empty()
+    }
+
+    /// `base` with what was given.
+    ///
+    /// # Errors
+    /// What the recording API refuses, and files that cannot be read.
+    pub fn options(&self, base: MixOptions) -> Result<MixOptions, Box<dyn Error>> {
+        let mut options = base;
+        let (size, old) = (options.video.size, &options.video);
         let mut video = VideoParams::default();
-        (video.width, video.height) = self.canvas.unwrap_or((video.width, video.height));
-        video.fps = self.fps.unwrap_or(video.fps);
-        video.bit_rate = self.bitrate.unwrap_or(video.bit_rate);
-        video.gop = self.gop.unwrap_or(video.gop);
+        (video.width, video.height) = self.canvas.unwrap_or((size.width().into(), size.height().into()));
+        video.fps = self.fps.unwrap_or(old.fps.into());
+        video.bit_rate = self.bitrate.unwrap_or(old.bits_per_second.into());
+        video.gop = self.gop.unwrap_or(old.gop_seconds.into());
         let mut audio = AudioParams::default();
-        audio.sample_rate = match self.audio_rate {
-            None => audio.sample_rate,
-            Some(48_000) => 1,
-            Some(44_100) => 2,
-            Some(16_000) => 3,
-            Some(other) => return Err(format!("--audio-rate is 48000, 44100 or 16000, not {other}").into()),
+        audio.sample_rate = match self.audio_rate.unwrap_or(options.audio.sample_rate) {
+            48_000 => 1,
+            44_100 => 2,
+            16_000 => 3,
+            other => return Err(format!("--audio-rate is 48000, 44100 or 16000, not {other}").into()),
         };
-        audio.channel = self.audio_channels.unwrap_or(audio.channel);
-        audio.bit_rate = self.audio_bitrate.unwrap_or(audio.bit_rate);
-        let (layout, mut marks) = self.layout()?;
-        let mut options = MixOptions::default()
-            .with_video(video.try_into()?)
-            .with_audio(audio.try_into()?)
-            .with_layout(layout);
+        audio.channel = self.audio_channels.unwrap_or(options.audio.channels.into());
+        audio.bit_rate = self.audio_bitrate.unwrap_or(options.audio.bits_per_second.into());
+        let matrix = options.video.matrix;
+        options = options
+            .with_video(VideoOptions::try_from(video)?.with_matrix(matrix))
+            .with_audio(audio.try_into()?);
         if let Some(path) = &self.font {
             options = options.with_font(Arc::new(Font::from_bytes(read(path, MAX_FONT_BYTES)?)?));
         }
+        if !self.has_layout() {
+            return Ok(options);
+        }
+        let (layout, mut marks) = self.layout(options.layout.clone())?;
         for mark in &self.watermark {
             marks.push(mark.watermark(&options)?);
         }
-        Ok(options.with_watermarks(marks))
+        Ok(options.with_layout(layout).with_watermarks(marks))
     }
 
-    fn layout(&self) -> Result<(LayoutParams, Vec<Watermark>), AnyError> {
+    fn layout(&self, base: LayoutParams) -> Result<(LayoutParams, Vec<Watermark>), AnyError> {
         let large = self.large.as_deref().map(parse_stream).transpose()?;
         let (mut layout, marks) = match self.layout.as_deref() {
-            None => (LayoutParams::default(), Vec::new()),
+            None => (base, Vec::new()),
             Some(text) => read_layout(text)?,
         };
         if large.is_some() {
@@ -137,7 +153,7 @@ impl MixArgs {
 }
 
 /// A layout by the name of its template, or from a file.
-pub(crate) fn read_layout(text: &str) -> Result<(LayoutParams, Vec<Watermark>), AnyError> {
+fn read_layout(text: &str) -> Result<(LayoutParams, Vec<Watermark>), AnyError> {
     let template = match text {
         "grid" => Template::Grid,
         "floating" => Template::Floating { large: None },
