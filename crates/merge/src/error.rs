@@ -18,6 +18,16 @@ pub enum MergeError {
         /// The name.
         name: String,
     },
+    /// The input: a name or a duration puts a segment too far away, and what lies between would be filled. One of the two
+    /// is wrong; or sections have to be files of their own ([`MergeMode::Sections`](crate::MergeMode::Sections)), or be
+    /// joined without what is between them ([`SectionGaps::Remove`](crate::SectionGaps::Remove)).
+    #[error("segment {segment} does not lie within {days} days from the begin of its file")]
+    TooFar {
+        /// Its name.
+        segment: String,
+        /// How long an output may be.
+        days: i64,
+    },
     /// The input: no segment of the output can be read. [`Report::skipped`](crate::Report::skipped) tells each.
     #[error("none of its segments can be used")]
     Empty,

@@ -5,6 +5,7 @@ use recorder_mp4::PlanError;
 use recorder_types::MediaKind;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::ticks;
 use crate::copy_audio::CopyAudio;
 use crate::copy_video::CopyVideo;
 use crate::encode_audio::EncodeAudio;
@@ -20,6 +21,9 @@ use crate::source::Source;
 
 /// Time without pictures that counts as blank: durations in playlists and names are rounded.
 const BLANK_NANOS: i64 = 500_000_000;
+
+/// How long an output may be. Beyond it a wrong name would have silence and pictures made for years.
+const LONGEST_DAYS: i64 = 31;
 
 /// How a track comes into the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +141,8 @@ pub fn methods(output: &Output, options: &MergeOptions) -> (Option<Method>, Opti
             Some(Reason::Size)
         } else if sizes().any(|size| Some(size) != first) {
             Some(Reason::SizesDiffer)
+        } else if has_long_gap(output) {
+            Some(Reason::LongGap)
         } else {
             None
         })
@@ -145,15 +151,33 @@ pub fn methods(output: &Output, options: &MergeOptions) -> (Option<Method>, Opti
     (video, audio)
 }
 
-/// Why [`execute`] will refuse an output under [`CopyMode::Always`], as far as the plan tells; `None` if nothing speaks
-/// against it, and in the other modes. Sizes are those of the playlists: where they are wrong, it is decided otherwise.
+/// What [`execute`] will say of an output that it refuses, as far as the plan tells: that it would be too long, or that it
+/// cannot be copied though it has to be ([`CopyMode::Always`]). Sizes are those of the playlists: where they are wrong, it
+/// is decided otherwise.
 #[must_use]
-pub fn refusal(output: &Output, options: &MergeOptions) -> Option<Reason> {
+pub fn refusal(output: &Output, options: &MergeOptions) -> Option<MergeError> {
     let (video, audio) = methods(output, options);
-    [video, audio].into_iter().flatten().find_map(|method| match method {
-        Method::Encode(reason) if options.copy == CopyMode::Always => Some(reason),
+    let refused = [video, audio].into_iter().flatten().find_map(|method| match method {
+        Method::Encode(reason) if options.copy == CopyMode::Always => Some(MergeError::NotCopyable(reason)),
         _ => None,
-    })
+    });
+    too_far(output).or(refused)
+}
+
+fn too_far(output: &Output) -> Option<MergeError> {
+    let within = 0..=LONGEST_DAYS * 86_400_000_000_000;
+    let is_far = |piece: &&Piece| !within.contains(&piece.at_nanos) || !within.contains(&piece.end());
+    let piece = output.pieces.iter().find(is_far);
+    let longer = !within.contains(&output.duration_nanos);
+    let piece = piece.or_else(|| output.pieces.last().filter(|_| longer))?;
+    Some(MergeError::TooFar { segment: piece.segment.clone(), days: LONGEST_DAYS })
+}
+
+/// Whether there is a gap between pictures that none of them can be held over in an MP4: 2^32 ticks.
+fn has_long_gap(output: &Output) -> bool {
+    let blanks = blanks(output).into_iter();
+    let mut inner = blanks.filter(|&(from, to)| from > 0 && to < output.duration_nanos);
+    inner.any(|(from, to)| ticks(to.saturating_sub(from)) > u32::MAX.into())
 }
 
 /// Times without pictures in an output that has some, in nanoseconds.
@@ -199,6 +223,9 @@ fn merge(
     sink: &mut dyn Sink,
     progress: &mut dyn FnMut(&Progress<'_>),
 ) -> (Result<Merged, MergeError>, Vec<Skipped>) {
+    if let Some(error) = too_far(output) {
+        return (Err(error), Vec::new());
+    }
     let (mut video, mut audio) = methods(output, options);
     if options.copy != CopyMode::Never {
         // Sizes in playlists may be wrong or missing: the pictures themselves decide.
@@ -210,20 +237,20 @@ fn merge(
         let mut job = Job::new(output, source, progress, bytes(output, video.as_ref(), audio.as_ref()));
         let result = attempt(&mut job, options, sink, video.as_ref(), audio.as_ref());
         let skipped = job.into_skipped();
+        let is_copied = video == Some(Method::Copy);
         let reason = match result {
-            Err(MergeError::NotCopyable(reason)) if options.copy == CopyMode::Auto => reason,
-            Err(MergeError::Samples { source: PlanError::TimeRange { .. }, .. })
-                if options.copy == CopyMode::Auto && video == Some(Method::Copy) =>
-            {
+            Err(MergeError::NotCopyable(reason)) => reason,
+            Err(MergeError::Samples { source: PlanError::TimeRange { .. }, .. }) if is_copied => {
                 Reason::LongGap
             }
-            Err(MergeError::Samples { source: PlanError::TooManyEntries { .. }, .. })
-                if options.copy == CopyMode::Auto && video == Some(Method::Copy) =>
-            {
+            Err(MergeError::Samples { source: PlanError::TooManyEntries { .. }, .. }) if is_copied => {
                 Reason::ParameterSets
             }
             result => return (result, skipped),
         };
+        if options.copy != CopyMode::Auto {
+            return (Err(MergeError::NotCopyable(reason)), skipped);
+        }
         // Once for each track: what is encoded is not copied again.
         let track = if reason == Reason::SoundDiffers { &mut audio } else { &mut video };
         *track = Some(Method::Encode(reason));

@@ -6,8 +6,8 @@ mod support;
 use std::fs;
 
 use recorder_merge::{
-    AuxUse, Blanks, CopyMode, FrameRate, MergeError, MergeMode, MergeOptions, Method, Reason, SectionGaps,
-    SkippedReason, refusal,
+    AuxUse, Blanks, CopyMode, DirectorySink, DirectorySource, FrameRate, MergeError, MergeMode, MergeOptions,
+    Method, Plan, Reason, SectionGaps, SkippedReason, Source, execute, plan, refusal,
 };
 use recorder_testkit::ffmpeg::{self, Verdict};
 use recorder_testkit::media::media_file;
@@ -435,12 +435,96 @@ fn what_asks_for_new_pictures_is_an_error_where_only_copies_are_wanted() {
         let report = reports.iter().find(|report| report.user == user).unwrap();
         // The plan told so.
         let planned = plan.users.iter().find(|planned| planned.encoded == user).unwrap();
-        assert_eq!(refusal(&planned.outputs[0], &change), want);
-        assert_eq!(refusal(&planned.outputs[0], &MergeOptions::default()), None);
+        let told = refusal(&planned.outputs[0], &change).map(|error| error.to_string());
+        assert_eq!(told, want.as_ref().map(|reason| MergeError::NotCopyable(reason.clone()).to_string()));
+        assert!(refusal(&planned.outputs[0], &MergeOptions::default()).is_none());
         match (&report.result, want) {
             (Err(MergeError::NotCopyable(reason)), Some(want)) => assert_eq!(*reason, want),
             (Ok(merged), None) => assert_eq!(merged.video, Some(Method::Copy)),
             (result, want) => panic!("{result:?} for {want:?}"),
         }
     }
+}
+
+#[test]
+fn a_gap_of_half_a_day_is_encoded_and_one_of_years_refused() {
+    for (hours, always) in [(13, None), (14, Some(Reason::LongGap))] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
+        video.push(&pictures(64, 64, 2), RoomTime::ZERO);
+        video.finish();
+        let mut video = Recording::new(folder.path(), "ha1_", ALICE, "main_video", annex_b());
+        video.push(&pictures(64, 64, 2), RoomTime::from_secs(hours * 3600));
+        video.finish();
+        let options = options(|options| (options.mode, options.copy) = (MergeMode::Users, CopyMode::Always));
+        let (plan, reports) = merge(folder.path(), &options);
+        match (&reports[0].result, &always) {
+            (Err(MergeError::NotCopyable(reason)), Some(want)) => assert_eq!(reason, want),
+            (Ok(merged), None) => assert_eq!(merged.duration_nanos / 1_000_000_000, hours * 3600 + 2),
+            (result, _) => panic!("{hours}: {result:?}"),
+        }
+        assert_eq!(refusal(&plan.users[0].outputs[0], &options).is_some(), always.is_some(), "{hours}");
+    }
+    // A recorder whose clock had not been set when it began.
+    let folder = tempfile::tempdir().unwrap();
+    let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
+    video.push(&pictures(64, 64, 2), RoomTime::ZERO);
+    video.segmenter.discontinuity();
+    video.push(&pictures(64, 64, 2), RoomTime::from_secs(10));
+    video.finish();
+    let stem = format!("1400000001_1001__UserId_s_{ALICE}__UserId_e_main_video");
+    let (early, playlist) =
+        (format!("{stem}_19700101000010000.ts"), folder.path().join(format!("{stem}.m3u8")));
+    let first = format!("{stem}_20231114221320000.ts");
+    fs::rename(folder.path().join(&first), folder.path().join(&early)).unwrap();
+    let text = fs::read_to_string(&playlist).unwrap();
+    fs::write(&playlist, text.replace(&first, &early)).unwrap();
+    let whole = options(|options| options.mode = MergeMode::Users);
+    let (plan, reports) = merge(folder.path(), &whole);
+    assert!(
+        matches!(&reports[0].result, Err(MergeError::TooFar { segment, .. }) if segment.contains("2023"))
+    );
+    assert!(matches!(refusal(&plan.users[0].outputs[0], &whole), Some(MergeError::TooFar { .. })));
+    // As files of their own, or without what is between them, they are merged.
+    assert!(merge(folder.path(), &MergeOptions::default()).1.iter().all(|report| report.result.is_ok()));
+    let saving = options(|options| {
+        (options.mode, options.section_gaps) = (MergeMode::Users, SectionGaps::Remove);
+    });
+    let (_, reports) = merge(folder.path(), &saving);
+    assert_eq!(reports[0].result.as_ref().unwrap().duration_nanos / 1_000_000_000, 4);
+}
+
+#[test]
+fn a_plan_may_be_stored_and_changed_before_it_is_executed() {
+    let folder = tempfile::tempdir().unwrap();
+    for user in [ALICE, "Ym9i"] {
+        let mut video = Recording::new(folder.path(), "", user, "main_video", annex_b());
+        video.push(&pictures(320, 180, 30), RoomTime::ZERO);
+        video.finish();
+    }
+    let options = MergeOptions::default();
+    let mut source = DirectorySource::new(folder.path());
+    let text = serde_json::to_string(&plan(&source.folder().unwrap(), &options)).unwrap();
+    let mut plan: Plan = serde_json::from_str(&text).unwrap();
+    let output = &mut plan.users[0].outputs[0];
+    output.name = "first.mp4".into();
+    assert_eq!(output.pieces.pop().unwrap().at_nanos, 20_000_000_000);
+    output.duration_nanos = 20_000_000_000;
+    plan.users[1].outputs[0].name = "../second.mp4".into();
+    let mut sink = DirectorySink::new(folder.path().join("merged"));
+    // How far it is rises to all of it.
+    let mut told = Vec::new();
+    let reports = execute(&plan, &options, &mut source, &mut sink, &mut |progress| {
+        assert!(progress.done <= progress.of);
+        told.push((progress.output.to_owned(), progress.done, progress.of));
+    });
+    assert_eq!(reports[0].result.as_ref().unwrap().duration_nanos / 1_000_000, 20_000);
+    assert_eq!(Movie::open(folder.path(), "first.mp4").of(true).len(), 300);
+    assert!(matches!(&reports[1].result, Err(MergeError::Name { name }) if name == "../second.mp4"));
+    assert!(!folder.path().join("second.mp4").exists());
+    told.retain(|(output, ..)| output == "first.mp4");
+    assert!(told.windows(2).all(|pair| pair[0].1 <= pair[1].1 && pair[0].2 == pair[1].2), "{told:?}");
+    let (_, done, of) = told.last().unwrap();
+    let bytes: u64 = plan.users[0].outputs[0].pieces.iter().map(|piece| piece.bytes).sum();
+    assert_eq!((*done, *of), (bytes * 2, bytes * 2), "copied segments are read twice");
 }

@@ -2,7 +2,7 @@ use std::io::{IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use recorder_merge::{
-    MergeError, MergeOptions, Output, Plan, Progress, Report, Skipped, execute, methods, plan, refusal,
+    MergeOptions, Output, Plan, Progress, Report, Skipped, execute, methods, plan, refusal,
 };
 use recorder_types::with_causes;
 use serde_json::{Value, json};
@@ -43,8 +43,8 @@ pub(crate) fn run(args: &Args) -> Result<bool, AnyError> {
     let mut good = !plan.skipped.iter().any(|skipped| skipped.reason.is_damage()) && !plan.users.is_empty();
     if args.dry_run {
         for output in outputs(&plan) {
-            if let Some(why) = refused(output, &options) {
-                eprintln!("error: {}: {why}", output.name);
+            if let Some(error) = refusal(output, &options) {
+                eprintln!("error: {}: {}", output.name, with_causes(&error));
                 good = false;
             }
         }
@@ -87,15 +87,10 @@ fn outputs(plan: &Plan) -> impl Iterator<Item = &Output> {
     plan.users.iter().flat_map(|user| &user.outputs)
 }
 
-/// What a merge would say of an output that only may be copied and cannot.
-fn refused(output: &Output, options: &MergeOptions) -> Option<String> {
-    refusal(output, options).map(|reason| MergeError::NotCopyable(reason).to_string())
-}
-
 fn told_methods(plan: &Plan, options: &MergeOptions) -> Vec<Value> {
     let told = outputs(plan).map(|output| {
         let (video, audio) = methods(output, options);
-        let error = refused(output, options);
+        let error = refusal(output, options).map(|error| with_causes(&error));
         json!({ "name": output.name, "video": video, "audio": audio, "error": error })
     });
     told.collect()

@@ -1,6 +1,6 @@
 use std::io;
 
-use recorder_merge::{MergeOptions, Method, Plan, Report, methods, refusal};
+use recorder_merge::{MergeError, MergeOptions, Method, Plan, Report, methods, refusal};
 use recorder_terminal::{size, write_table};
 use recorder_types::RoomTime;
 
@@ -10,7 +10,10 @@ pub(crate) fn print_plan(plan: &Plan, options: &MergeOptions) -> io::Result<()> 
     for user in &plan.users {
         for output in &user.outputs {
             let (video, audio) = methods(output, options);
-            let refused = refusal(output, options).map(|reason| format!("cannot be copied ({reason})"));
+            let refused = refusal(output, options).map(|error| match error {
+                MergeError::NotCopyable(reason) => format!("cannot be copied ({reason})"),
+                _ => "not written".to_owned(),
+            });
             rows.push(vec![
                 user.user.clone().unwrap_or_else(|| user.encoded.clone()),
                 output.name.clone(),

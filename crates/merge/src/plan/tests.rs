@@ -132,6 +132,34 @@ fn names_follow_the_content() {
     }
 }
 
+/// `merge-and-vod.md` 1.4.
+#[test]
+fn sizes_are_those_told_last_before_a_segment() {
+    let stem = "1400000001_1001__UserId_s_YWxpY2U.__UserId_e_main_video";
+    let mut folder = Folder::default();
+    let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n".to_owned();
+    for (told, second) in
+        [("", 0), ("WIDTH:320 HEIGHT:481", 10), ("", 20), ("Codec:27 HEIGHT:1280 WIDTH:720", 30)]
+    {
+        let name = format!("{stem}_202311142213{:02}000.ts", 20 + second);
+        if !told.is_empty() {
+            text += &format!("#EXT-X-TRTC-VIDEO-METADATA:{told}\n");
+        }
+        text += &format!("#EXTINF:10,\n{name}\n");
+        folder.add_segment(&name, 188);
+    }
+    folder.add_playlist(&format!("{stem}.m3u8"), &text);
+    let sizes = |options: &MergeOptions| {
+        let plan = plan(&folder, options);
+        let output = plan.users[0].outputs[0].clone();
+        (output.size, output.pieces.iter().map(|piece| piece.size.unwrap()).collect::<Vec<_>>())
+    };
+    let each = vec![(640, 360), (320, 481), (320, 481), (720, 1280)];
+    assert_eq!(sizes(&MergeOptions::default()), (Some((720, 1280)), each.clone()));
+    let asked = MergeOptions::default().with_size(640, 480).unwrap();
+    assert_eq!(sizes(&asked), (Some((640, 480)), each));
+}
+
 #[test]
 fn a_short_sound_inside_of_a_long_picture_does_not_split() {
     let segments = [("main_video", 0, 30_000), ("main_audio", 1_000, 2_000), ("main_video", 40_000, 50_000)];
