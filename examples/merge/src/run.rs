@@ -58,11 +58,12 @@ pub(crate) fn run(args: &Args) -> Result<bool, AnyError> {
     let mut sink = places.sink(args.out.as_deref().unwrap_or(&args.folder))?;
     let bar = progress(args);
     let reports = execute(&plan, &options, &mut *source, &mut *sink, &mut |progress: &Progress<'_>| {
+        // Before all else: a bar of no length is drawn as full.
+        bar.set_length(progress.of);
         if bar.message() != progress.output || progress.done < bar.position() {
             bar.reset();
             bar.set_message(progress.output.to_owned());
         }
-        bar.set_length(progress.of);
         bar.set_position(progress.done);
     });
     bar.finish_and_clear();
