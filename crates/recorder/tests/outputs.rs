@@ -12,7 +12,8 @@ use bytes::Bytes;
 use recorder::callback::RecordedMedia;
 use recorder::callback::{Mp4Status, Mp4Stop, Payload, TrackType, UploadStatus};
 use recorder::storage::Bucket;
-use recorder::types::MediaKind;
+use recorder::types::h264::{Units, nal_type};
+use recorder::types::{MediaKind, NalFraming};
 use recorder::{AvMerge, MaxFileDuration, Outcome, OutputFormat, RoomEvent, TaskOptions};
 use support::shell::{Events, FaultyStore, PATIENCE, assert_whole, call, objects, recorder, send, told};
 use support::{WALL, options_with};
@@ -251,6 +252,42 @@ async fn where_no_file_can_be_made_the_segments_are_delivered_after_all() {
             "{output:?}"
         );
         assert!(!root.path().join("spool/task01").exists(), "{output:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pictures_without_a_key_frame_for_longer_than_a_file_keep_their_hls() {
+    for output in [OutputFormat::HlsAndMp4, OutputFormat::Mp4] {
+        let root = tempfile::tempdir().unwrap();
+        let (bucket, events) = (Bucket::memory(), Events::new());
+        let mut task = task(output);
+        task.max_file_duration = MaxFileDuration::from_minutes(1).unwrap();
+        let options = told(task, bucket.clone()).with_on_callback(events.sink());
+        let recording = recorder(root.path()).start(options).unwrap();
+        let mut keys = 0;
+        let mut is_wanted = |event: &RoomEvent| {
+            let RoomEvent::Sample { kind: MediaKind::Video, sample, .. } = event else { return true };
+            let mut units = Units::new(&sample.data, NalFraming::AnnexB).map(Result::unwrap);
+            let key = units.any(|unit| unit[0] & 0x1F == nal_type::IDR);
+            keys += u32::from(key);
+            !key || keys == 1
+        };
+        send(&recording, call(90).into_iter().filter(|(_, event)| is_wanted(event)).collect()).await;
+        assert!(keys > 1);
+        let outcome = tokio::time::timeout(PATIENCE, recording.ended()).await.unwrap().unwrap();
+        assert_eq!((outcome.kept, outcome.files.len()), (0, 0), "{output:?}");
+        let statuses: Vec<_> = files_told(&events).iter().map(|told| told.status).collect();
+        assert_eq!(statuses, [Mp4Status::ABNORMAL], "{output:?}");
+        let found = objects(&bucket).await;
+        let lists = found.iter().filter(|(key, _)| key.ends_with(".m3u8"));
+        let texts: Vec<_> = lists.map(|(_, text)| std::str::from_utf8(text).unwrap()).collect();
+        let named = texts.iter().flat_map(|text| text.lines()).filter(|line| !line.starts_with('#'));
+        let named: Vec<_> = named.filter(|name| found.contains_key(&format!("task01/{name}"))).collect();
+        assert!(
+            texts.len() == 2 && texts.iter().all(|text| text.ends_with("#EXT-X-ENDLIST\n")),
+            "{output:?}"
+        );
+        assert_eq!((named.len(), names(&found, ".ts").len(), found.len()), (11, 11, 13), "{output:?}");
     }
 }
 

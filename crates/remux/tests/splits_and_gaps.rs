@@ -10,10 +10,12 @@ use recorder_hls::SegmentIndex;
 use recorder_hls::index::Samples;
 use recorder_mp4::SplitLimits;
 use recorder_remux::{
-    AacCopier, AacPlanner, AacStep, Alignment, Copier, CopyError, CopyStep, Input, PlanOptions, RemuxError,
+    AacCopier, AacPlanner, AacStep, Alignment, Copier, CopyError, CopyStep, Input, Packager, PlanOptions,
+    RemuxError,
 };
 use recorder_testkit::{aac, h264, media};
 use recorder_types::aac::{AdtsFrame, AudioSpecificConfig};
+use recorder_types::h264::{DisplayOrientation, prepend_units};
 use recorder_types::{AacConfig, H264Config, MediaKind, NalFraming, RoomTime, Size};
 use support::{
     Recorder, Recording, WALL, assert_same, options, plan_all, read_mp4, record, remux, samples, write,
@@ -191,6 +193,44 @@ fn a_new_size_is_another_entry_and_a_new_rate_another_file() {
     for kind in [MediaKind::Video, MediaKind::Audio] {
         assert!(data_of(&files, kind) == whole(&recording, kind), "{kind}");
     }
+}
+
+#[test]
+fn pictures_turned_in_another_way_are_another_file_and_another_section() {
+    let turned = |anticlockwise| DisplayOrientation { anticlockwise, ..DisplayOrientation::default() };
+    let mut recorder = Recorder::new(options(), 90_000);
+    recorder.streams(annex_b(), None);
+    let mut pictures = camera(128);
+    for number in 0..40 * 25i64 {
+        let told = match number / 250 {
+            1 => Some(turned(0xC000)),
+            3 => Some(turned(0)),
+            _ => None, // as before
+        };
+        let mut data = if number % 25 == 0 { pictures.idr(90) } else { pictures.repeat() };
+        if let Some(told) = told.filter(|_| number % 25 == 0) {
+            data = prepend_units(&[&told.to_sei()], NalFraming::AnnexB, &data).unwrap();
+        }
+        let now = RoomTime::from_millis(number * 40);
+        recorder.push(MediaKind::Video, now, now, &data);
+    }
+    let recording = recorder.finish();
+    let told: Vec<_> =
+        recording.segments.iter().map(|(index, _)| index.video().unwrap().orientation()).collect();
+    assert_eq!(told, [None, Some(turned(0xC000)), None, Some(turned(0))]);
+    for (index, data) in &recording.segments {
+        assert_eq!(SegmentIndex::from_ts(data, index.start(), false, None).as_ref(), Ok(index));
+        assert_eq!(&SegmentIndex::decode(&index.encode()).unwrap().0, index);
+    }
+    let files = remux(&[(&recording, Input::video())], PlanOptions::default());
+    let rotations: Vec<_> = files.iter().map(|file| read_mp4(file).tracks[0].matrix.rotation()).collect();
+    assert_eq!(rotations, [Some(0), Some(90), Some(0)]);
+    assert!(data_of(&files, MediaKind::Video) == whole(&recording, MediaKind::Video));
+    let mut packager = Packager::new();
+    let sections =
+        recording.segments.iter().map(|(index, ts)| packager.segment(index, ts.clone()).unwrap().init);
+    let sections: Vec<bool> = sections.map(|section| section.is_some()).collect();
+    assert_eq!(sections, [true, true, false, true]);
 }
 
 #[test]

@@ -235,6 +235,30 @@ fn every_movie_survives_hls_of_either_kind() {
 }
 
 #[test]
+fn others_see_how_pictures_are_turned() {
+    let Some((source, ffprobe)) = media_file("mp4/video_90.mov").zip(ffmpeg::find("ffprobe")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    convert(&source, &at("ts.m3u8"), &[]);
+    convert(&source, &at("fmp4.m3u8"), &["--segments", "fmp4"]);
+    convert(&at("ts.m3u8"), &at("back.mp4"), &[]);
+    convert(&at("ts.m3u8"), &at("back.cmfv"), &[]);
+    let section = at("fmp4_init_1.mp4");
+    let mut paths = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let ts = paths.find(|path| path.extension().is_some_and(|ending| ending == "ts")).unwrap();
+    for path in [source, ts, at("back.mp4"), at("back.cmfv"), section] {
+        let output = Command::new(&ffprobe)
+            .args(["-v", "error", "-select_streams", "v:0", "-show_streams", "-show_frames"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        let told = text(&output.stdout);
+        let rotation = told.lines().find_map(|line| line.strip_prefix("rotation="));
+        assert_eq!(rotation, Some("-90"), "{}", path.display());
+    }
+}
+
+#[test]
 fn playlists_and_ts_of_others_become_mp4_fragments_hls_and_aac() {
     let folder = tempfile::tempdir().unwrap();
     for (source, video, audio) in [

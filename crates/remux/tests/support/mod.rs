@@ -10,7 +10,7 @@ use recorder_hls::{
 };
 use recorder_mp4::{FileReader, TrackInfo, TrackSample};
 use recorder_remux::{Copier, CopyStep, FilePlan, Input, PlanOptions, Planner, RemuxError, Step};
-use recorder_types::h264::Units;
+use recorder_types::h264::{DisplayOrientation, Units};
 use recorder_types::{
     AacConfig, H264Config, MediaId, MediaKind, NalFraming, RoomTime, Timescale, TrackConfig, UnixMillis,
 };
@@ -53,7 +53,7 @@ pub struct Recorder {
     done: Recording,
 }
 
-/// Slices, partitions and SEI behind lengths of four bytes, and whether there is an IDR slice.
+/// Slices, partitions and SEI but for orientation behind lengths of four bytes, and whether there is an IDR slice.
 pub fn sample_of(data: &[u8], framing: NalFraming) -> (bool, Bytes) {
     // As a byte stream: zeros after a NAL unit do not survive that, and one file of the corpus has a start code, with
     // an end marker behind it, within the length of a slice.
@@ -64,7 +64,7 @@ pub fn sample_of(data: &[u8], framing: NalFraming) -> (bool, Bytes) {
     let (mut sync, mut sample) = (false, Vec::new());
     for unit in Units::new(&stream, NalFraming::AnnexB).map(Result::unwrap) {
         sync |= unit[0] & 0x1F == 5;
-        if matches!(unit[0] & 0x1F, 1..=6) {
+        if matches!(unit[0] & 0x1F, 1..=6) && DisplayOrientation::in_sei(unit).is_none() {
             sample.extend(u32::try_from(unit.len()).unwrap().to_be_bytes());
             sample.extend_from_slice(unit);
         }
