@@ -2,7 +2,8 @@
 //!
 //! [`Segmenter`] takes encoded access units (H.264, AAC-LC) and gives [`Action`]s: TS segments to store, and a playlist
 //! that grows, with the tags of the TRTC on-cloud recorder. [`demux`] and [`read_playlist`] read such files back, and
-//! those of others. Nothing here encodes, decodes, or touches a file, a clock or the network.
+//! those of others; [`salvage`] finds what a process that died has left of a segment. Nothing here encodes, decodes, or
+//! touches a file, a clock or the network.
 //!
 //! ```
 //! use recorder_hls::{AccessUnit, Action, PlaylistHeader, PlaylistText, Segmenter, SegmenterOptions, Streams};
@@ -51,6 +52,7 @@ mod order;
 mod picture;
 mod playlist;
 pub mod read_playlist;
+pub mod salvage;
 mod segmenter;
 mod ts;
 

@@ -57,6 +57,18 @@ impl PlaylistWriter {
         }
     }
 
+    /// As it was when it had written a playlist with so many seconds of target duration and segments, the first and
+    /// the last of which hold this.
+    pub(crate) fn resume(
+        (name, header): (ObjectName, PlaylistHeader),
+        (first, current): (Metadata, Metadata),
+        layout: Layout,
+        start: UnixMillis,
+        (target, segments): (u64, u64),
+    ) -> Self {
+        Self { name, header, start, first, current, layout, target: target.max(LEAST_TARGET), segments }
+    }
+
     pub(crate) fn segments(&self) -> u64 {
         self.segments
     }

@@ -18,7 +18,7 @@ const MAX_REORDER: RoomTime = RoomTime::from_secs(10);
 /// After [`Segmenter::end_segment`] media that goes on within this is continuous.
 const RESUMED: RoomTime = RoomTime::from_millis(100);
 /// How long a lone picture of unknown rate is taken to last.
-const DEFAULT_PICTURE: RoomTime = RoomTime::from_nanos(33_333_333);
+pub(crate) const DEFAULT_PICTURE: RoomTime = RoomTime::from_nanos(33_333_333);
 /// Room that is left between the last name and the end of the year 9999: more than one push can use up.
 const NAMES_LEFT: u64 = 100_000;
 

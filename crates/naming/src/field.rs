@@ -2,7 +2,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use recorder_types::MediaKind;
+use recorder_types::{MediaKind, RoomId};
 
 /// What a playlist holds: the `<Type>` field of names and the `TrackType` of callbacks, which spell it differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,6 +157,17 @@ pub enum RoomIdKind {
     Integer,
     /// `RoomIdType` 0: the field is encoded text.
     Text,
+}
+
+impl RoomIdKind {
+    /// The kind of `room`.
+    #[must_use]
+    pub const fn of(room: &RoomId) -> Self {
+        match room.as_integer() {
+            Some(_) => Self::Integer,
+            None => Self::Text,
+        }
+    }
 }
 
 /// The customer's own mark in front of names for VOD: 1 to 64 of `A-Z a-z 0-9 _ -`.

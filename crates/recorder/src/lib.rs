@@ -88,8 +88,8 @@ pub use service::{
     bucket_address, task_options,
 };
 pub use shell::{
-    AskError, ClockMode, Outcome, Recorder, RecorderOptions, Recording, RecordingOptions, SendError,
-    StartError, Status,
+    AskError, ClockMode, Fate, Outcome, Recorder, RecorderOptions, Recording, RecordingOptions, RecoverError,
+    RecoverOptions, Recovered, SendError, StartError, Status,
 };
 pub use subscribe::{MAX_LIST_ENTRIES, Subscription, SubscriptionError};
 pub use task::{

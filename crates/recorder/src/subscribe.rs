@@ -19,7 +19,7 @@ pub struct Subscription {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum UserList {
+pub(crate) enum UserList {
     #[default]
     Everyone,
     Allow(Vec<Box<str>>),
@@ -127,7 +127,7 @@ impl Subscription {
         }
     }
 
-    const fn list(&self, kind: MediaKind) -> &UserList {
+    pub(crate) const fn list(&self, kind: MediaKind) -> &UserList {
         match kind {
             MediaKind::Audio => &self.audio,
             MediaKind::Video => &self.video,

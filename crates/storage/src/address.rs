@@ -95,6 +95,30 @@ pub(crate) fn redacted(url: &Url) -> Box<str> {
     redact_text(url.as_str()).into()
 }
 
+/// Settings of an address that are no secret.
+const PUBLIC_SETTINGS: [&str; 14] = [
+    "account",
+    "account_name",
+    "allow_http",
+    "aws_allow_http",
+    "aws_endpoint",
+    "aws_region",
+    "bucket",
+    "conditional_put",
+    "container",
+    "container_name",
+    "endpoint",
+    "region",
+    "use_emulator",
+    "virtual_hosted_style_request",
+];
+
+/// Whether the address holds nothing but what everybody may know.
+pub(crate) fn is_public(url: &Url) -> bool {
+    url.password().is_none()
+        && url.query_pairs().all(|(key, _)| PUBLIC_SETTINGS.contains(&key.to_ascii_lowercase().as_str()))
+}
+
 /// What the client says of a configuration can hold the value that it does not take.
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 const UNUSABLE: &str = "a setting of the address or the environment is missing, or cannot be used";

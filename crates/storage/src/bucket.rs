@@ -122,6 +122,8 @@ pub struct Bucket(Arc<Inner>);
 
 struct Inner {
     address: Box<str>,
+    /// The whole address, where it has no secret and opens the same bucket in another process.
+    reopens: Option<Box<str>>,
     prefix: Path,
     options: BucketOptions,
     store: Arc<dyn ObjectStore>,
@@ -143,8 +145,11 @@ impl Bucket {
     #[cfg(feature = "fs")]
     pub fn local(directory: &FilePath, options: BucketOptions) -> Result<Self, StorageError> {
         let (local, store) = crate::local::LocalDirectory::open(directory, options.durability)?;
+        // Wherever the other process stands; a path that is no text has no address.
+        let reopens = local.root().to_str().map(Box::from);
         Ok(Self(Arc::new(Inner {
             address: directory.display().to_string().escape_debug().collect::<String>().into(),
+            reopens,
             prefix: Path::ROOT,
             options,
             store,
@@ -184,14 +189,9 @@ impl Bucket {
     /// [`StorageError::InvalidUrl`] or [`StorageError::FeatureOff`]; neither shows a secret.
     pub fn open(address: &str, options: BucketOptions) -> Result<Self, StorageError> {
         match address::parse(address)? {
-            address::Address::Memory => Ok(Self(Arc::new(Inner {
-                address: "memory:".into(),
-                prefix: Path::ROOT,
-                options,
-                store: Arc::new(InMemory::new()),
-                #[cfg(feature = "fs")]
-                local: None,
-            }))),
+            address::Address::Memory => {
+                Ok(Self::new("memory:".into(), Path::ROOT, Arc::new(InMemory::new()), options))
+            }
             #[cfg(feature = "fs")]
             address::Address::Directory(directory) => Self::local(&directory, options),
             #[cfg(not(feature = "fs"))]
@@ -200,7 +200,11 @@ impl Bucket {
             }
             address::Address::Cloud(url) => {
                 let (store, prefix) = address::open_cloud(&url, &options)?;
-                Ok(Self::new(address::redacted(&url), prefix, store, options))
+                let mut bucket = Self::new(address::redacted(&url), prefix, store, options);
+                if let Some(inner) = Arc::get_mut(&mut bucket.0).filter(|_| address::is_public(&url)) {
+                    inner.reopens = Some(url.as_str().into());
+                }
+                Ok(bucket)
             }
         }
     }
@@ -218,12 +222,20 @@ impl Bucket {
     fn new(address: Box<str>, prefix: Path, store: Arc<dyn ObjectStore>, options: BucketOptions) -> Self {
         Self(Arc::new(Inner {
             address,
+            reopens: None,
             prefix,
             options,
             store,
             #[cfg(feature = "fs")]
             local: None,
         }))
+    }
+
+    /// The address that opens this bucket in another process: a directory, or a cloud bucket whose keys come from the
+    /// environment. `None` for memory, for stores of the caller's own, and where the address holds keys.
+    #[must_use]
+    pub fn reopen_address(&self) -> Option<&str> {
+        self.0.reopens.as_deref()
     }
 
     /// Stores `data` under `key` in one step, in the place of what was there.

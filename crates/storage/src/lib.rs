@@ -3,6 +3,7 @@
 //! - [`Bucket`] is where recordings end up: a local directory, memory, or a cloud store (features `aws`, `azure`,
 //!   `gcp`); or a web server, to read from (`http`). Objects appear whole or not at all.
 //! - [`Spool`] is the directory where one task writes: files that are open, and closed ones that are not delivered.
+//! - [`Journal`] is the file there that tells what the task has done, to whoever goes on after its process has died.
 //! - [`Uploader`] brings closed files and playlists from the spool to the bucket, in the background: a playlist
 //!   never names a segment that is not stored, a store that is away never slows the recording, and what could not be
 //!   delivered stays in the spool, is told, and is tried again.
@@ -45,6 +46,7 @@ mod bucket;
 mod claim;
 mod disk;
 mod error;
+mod journal;
 mod key;
 #[cfg(feature = "fs")]
 mod local;
@@ -57,6 +59,7 @@ mod uploader;
 pub use address::local_path;
 pub use bucket::{Bucket, BucketOptions, Durability, ObjectInfo, PutMode};
 pub use error::{StorageError, VendorError};
+pub use journal::{Journal, JournalState};
 pub use key::ObjectKey;
 pub use retry::RetryOptions;
 pub use spool::{ClosedFile, PlaylistEnd, PlaylistVersion, Spool, SpoolError, SpoolFile, SpoolOptions};

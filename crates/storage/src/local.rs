@@ -54,6 +54,10 @@ impl LocalDirectory {
         blocking(key, move |key| place.put_file_now(key, &file, mode)).await
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     fn sync(&self) -> bool {
         self.durability == Durability::Sync
     }

@@ -10,6 +10,7 @@ use recorder_types::{ObjectName, TaskId};
 
 use crate::bucket::Durability;
 use crate::disk::{create_dirs, sync_dir};
+use crate::journal;
 
 const END_LIST: &str = "#EXT-X-ENDLIST\n";
 
@@ -45,6 +46,38 @@ pub enum SpoolError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A recording of this task has died and left its journal: recover it, or use another task id.
+    #[error("{}: an unfinished recording of this task is in the spool, recover it first", path.display())]
+    Unfinished {
+        /// Its journal.
+        path: PathBuf,
+    },
+    /// Another process, or another recording of this one, writes here.
+    #[error("{}: somebody records this task", path.display())]
+    Locked {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// The file is no journal, or nothing of it is left.
+    #[error("{}: not a journal", path.display())]
+    NotAJournal {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An earlier sync of the journal failed, so nobody knows what of it is on the disk.
+    #[error("{}: an earlier sync of the journal failed", path.display())]
+    JournalBroken {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// The caller's record is longer than [`Journal::MAX_RECORD`](crate::Journal::MAX_RECORD).
+    #[error("{}: a record of {bytes} bytes is too large", path.display())]
+    RecordTooLarge {
+        /// The journal.
+        path: PathBuf,
+        /// Its size.
+        bytes: usize,
+    },
     /// The disk failed or is full.
     #[error("{}: the spool's disk", path.display())]
     Disk {
@@ -65,7 +98,14 @@ impl SpoolError {
             Self::Disk { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
-            Self::Exists { .. } | Self::Broken { .. } | Self::NotADirectory { .. } => false,
+            Self::Exists { .. }
+            | Self::Broken { .. }
+            | Self::NotADirectory { .. }
+            | Self::Unfinished { .. }
+            | Self::Locked { .. }
+            | Self::NotAJournal { .. }
+            | Self::JournalBroken { .. }
+            | Self::RecordTooLarge { .. } => false,
         }
     }
 }
@@ -129,7 +169,7 @@ struct Body {
 }
 
 impl Spool {
-    /// Makes `<root>/<task>/` and takes what is in it already into the count of used bytes.
+    /// Makes `<root>/<task>/` and takes what is in it already into the count of used bytes, but for the journal.
     ///
     /// # Errors
     /// [`SpoolError::NotADirectory`] when a symbolic link or file stands in the way of the task's directory;
@@ -151,8 +191,10 @@ impl Spool {
         }
         let mut used = 0u64;
         for entry in fs::read_dir(&directory).map_err(|source| disk(&directory, source))? {
-            let size = entry.and_then(|entry| entry.metadata()).map_err(|source| disk(&directory, source))?;
-            used = used.saturating_add(if size.is_file() { size.len() } else { 0 });
+            let entry = entry.map_err(|source| disk(&directory, source))?;
+            let size = entry.metadata().map_err(|source| disk(&directory, source))?;
+            let counts = size.is_file() && entry.file_name() != journal::FILE_NAME;
+            used = used.saturating_add(if counts { size.len() } else { 0 });
         }
         let place = Arc::new(Place { directory, options, used: AtomicU64::new(used) });
         Ok(Self { place, bodies: HashMap::new() })
@@ -189,6 +231,42 @@ impl Spool {
         Ok(ClosedFile { place: Arc::clone(&self.place), name: name.clone(), len: found.len() })
     }
 
+    /// The files in the task's directory, closed or not, without journal and playlists; in order of their names.
+    ///
+    /// # Errors
+    /// [`SpoolError::Disk`].
+    pub fn files(&self) -> Result<Vec<ObjectName>, SpoolError> {
+        let failed = |source| disk(&self.place.directory, source);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.place.directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_type().map_err(failed)?.is_file() {
+                names.extend(entry.file_name().to_str().and_then(|name| name.parse().ok()));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Takes up the first `len` bytes of the file `name`, whose writer has died. Under [`Durability::Sync`] they are on
+    /// the disk when this returns.
+    ///
+    /// # Errors
+    /// [`SpoolError::Disk`], also if it is not there or shorter.
+    pub fn close_at(&self, name: &ObjectName, len: u64) -> Result<ClosedFile, SpoolError> {
+        let found = self.adopt(name)?;
+        let path = self.path_of(name);
+        if found.len < len {
+            return Err(disk(&path, io::ErrorKind::UnexpectedEof.into()));
+        }
+        let file = OpenOptions::new().write(true).open(&path).map_err(|source| disk(&path, source))?;
+        file.set_len(len).map_err(|source| disk(&path, source))?;
+        self.place.free(found.len - len);
+        let place = Arc::clone(&self.place);
+        let file = SpoolFile { place, name: name.clone(), path, file, len, broken: false };
+        file.close()
+    }
+
     /// Removes the file `name`, which is not to be delivered. One that is not there is as good.
     pub fn discard(&self, name: &ObjectName) {
         self.place.remove(&self.path_of(name));
@@ -209,6 +287,10 @@ impl Spool {
     #[must_use]
     pub fn share(&self) -> Self {
         Self { place: self.place(), bodies: HashMap::new() }
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        self.place.options.durability
     }
 
     pub(crate) fn place(&self) -> Arc<Place> {

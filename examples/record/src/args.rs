@@ -62,19 +62,25 @@ pub(crate) struct Args {
 
     /// Where to: a directory, or the URL of a bucket: memory:, and where the program is built with --features aws,
     /// azure or gcp also s3://bucket/prefix?endpoint=…&region=…, az://… or gs://….
-    #[arg(long, value_name = "DIR|URL", default_value = "recordings")]
-    pub(crate) out: String,
+    /// [default: recordings; with --recover where each recording went]
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) out: Option<String>,
 
     /// Directory for files until they are delivered. By default a hidden one inside of --out, or in the system's
     /// temporary directory when --out is a URL. It is removed when everything was delivered.
     #[arg(long, value_name = "DIR")]
     pub(crate) spool: Option<PathBuf>,
 
+    /// Takes up the recordings that a run which died left in this spool: delivers what they have and ends them. With
+    /// --participant the first that had not ended goes on with those, under its next prefix (ha1_ to ha3_).
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["spool", "task_id", "prefix", "format", "seconds", "av_merge"])]
+    pub(crate) recover: Option<PathBuf>,
+
     /// Directories before the task's: components of a-z A-Z 0-9 _ - joined by slashes.
     #[arg(long, value_name = "A/B")]
     pub(crate) prefix: Option<String>,
 
-    /// URL that is told what happens (events 301 to 305 and 307 to 310).
+    /// URL that is told what happens (events 301 to 310).
     #[arg(long, value_name = "URL")]
     pub(crate) callback: Option<String>,
 
@@ -109,6 +115,11 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// Where the files go by `--out`.
+    pub(crate) fn out(&self) -> &str {
+        self.out.as_deref().unwrap_or("recordings")
+    }
+
     /// The room by `--room` and `--room-id-type`.
     pub(crate) fn room(&self) -> Result<RoomId, recorder::types::InvalidRoomId> {
         let looks_like_number = RoomId::parse_integer(&self.room).is_ok();

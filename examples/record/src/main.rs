@@ -4,9 +4,11 @@
 //! cargo run --release -p record
 //! cargo run --release -p record -- --participant alice=camera.mp4 --participant bob=voice.opus,join=2.5
 //! cargo run --release -p record -- --mode mixed --layout floating --canvas 1280x720 --watermark time=top-right
+//! cargo run --release -p record -- --recover recordings/.recorder-spool
 //! ```
 
 mod args;
+mod recover;
 mod room;
 mod session;
 mod table;
@@ -30,7 +32,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(room::record(&args));
+    let result = runtime.block_on(async {
+        match &args.recover {
+            Some(spool) => recover::recover(&args, spool).await,
+            None => room::record(&args).await,
+        }
+    });
     // What is still on its way to a bucket that does not answer stays in the spool.
     runtime.shutdown_background();
     match result {

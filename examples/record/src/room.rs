@@ -24,7 +24,7 @@ const BATCH_EVENTS: usize = 4096;
 /// Bytes of samples on their way: few enough for the processor's cache to hold them from reading to writing.
 const QUEUE_BYTES: usize = 4 << 20;
 
-type AnyError = Box<dyn Error>;
+pub(crate) type AnyError = Box<dyn Error>;
 
 /// Runs the whole recording. `false`: something could not be recorded or delivered, and was told.
 pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
@@ -32,15 +32,7 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     let start = args.start_time.unwrap_or_else(now);
     let task = args.task(&room, start);
     let (mut sessions, unusable) = open_sessions(args, &room)?;
-    let bucket = match Bucket::open(&args.out, BucketOptions::default()) {
-        Err(StorageError::FeatureOff { scheme, feature }) => {
-            return Err(format!(
-                "--out: this build has no {scheme}:// buckets; build it with `cargo build --release -p record --features {feature}`"
-            )
-            .into());
-        }
-        opened => opened?,
-    };
+    let bucket = open_bucket(args.out())?;
     let spool = Spool::for_args(args);
 
     let mut options = TaskOptions::new(args.app(), room, task.clone(), "recorder".parse()?);
@@ -61,30 +53,28 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     // The room's end is known here; an hour without anybody in between is no reason to stop.
     options.max_idle = MaxIdleTime::from_secs(86_400).ok_or("86400 s is the longest idle time")?;
     let deliverer = deliverer(args)?;
-    let mut recording = RecordingOptions::new(options, bucket.clone())
-        .with_clock(ClockMode::Told { start })
-        .with_queue_bytes(QUEUE_BYTES)
-        .with_image_policy(policy(args));
-    if !args.realtime {
-        recording = recording.with_gather(Duration::ZERO); // batches come, and waiting for more only takes time
-    }
-    if let Some(deliverer) = &deliverer {
-        recording = recording.with_deliverer(deliverer.clone());
-    }
+    let recording =
+        Told { start, realtime: args.realtime, policy: policy(args), deliverer: deliverer.clone() }
+            .adjust(RecordingOptions::new(options, bucket));
     let recording = Recorder::new(RecorderOptions::new(&spool.root)).start(recording)?;
 
     let bar = progress(args, &sessions);
     let failed = play(&recording, start, &mut sessions, args.realtime, &bar).await?;
     let outcome = recording.ended().await?;
     bar.finish_and_clear();
-    drop(recording);
 
     let calls_through = match &deliverer {
         Some(deliverer) => finish_callbacks(deliverer, args.callback_patience).await,
         None => true,
     };
+    if calls_through && outcome.kept == 0 {
+        recording.closed().await;
+    }
+    drop(recording);
     if !args.quiet {
-        table::print(args, &task, &outcome)?;
+        let prefix = args.prefix.as_deref().filter(|prefix| !prefix.is_empty());
+        let prefix = prefix.map_or(String::new(), |prefix| format!("{prefix}/"));
+        table::print(args.out(), &format!("{prefix}{task}"), args.format.into(), &outcome)?;
     }
     report_loss(&outcome, &spool.root);
     if outcome.kept == 0 {
@@ -93,8 +83,43 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     Ok(unusable == 0 && failed == 0 && outcome.kept == 0 && outcome.failure.is_none() && calls_through)
 }
 
+/// What is the same for every recording of this program.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) start: UnixMillis,
+    pub(crate) realtime: bool,
+    pub(crate) policy: AddressPolicy,
+    pub(crate) deliverer: Option<Deliverer>,
+}
+
+impl Told {
+    pub(crate) fn adjust(&self, recording: RecordingOptions) -> RecordingOptions {
+        let mut recording = recording
+            .with_clock(ClockMode::Told { start: self.start })
+            .with_queue_bytes(QUEUE_BYTES)
+            .with_image_policy(self.policy);
+        if !self.realtime {
+            recording = recording.with_gather(Duration::ZERO); // batches come, and waiting for more only takes time
+        }
+        match &self.deliverer {
+            Some(deliverer) => recording.with_deliverer(deliverer.clone()),
+            None => recording,
+        }
+    }
+}
+
+pub(crate) fn open_bucket(address: &str) -> Result<Bucket, AnyError> {
+    match Bucket::open(address, BucketOptions::default()) {
+        Err(StorageError::FeatureOff { scheme, feature }) => Err(format!(
+            "--out: this build has no {scheme}:// buckets; build it with `cargo build --release -p record --features {feature}`"
+        )
+        .into()),
+        opened => Ok(opened?),
+    }
+}
+
 /// The participants whose files can be read, and how many cannot.
-fn open_sessions(args: &Args, room: &RoomId) -> Result<(Vec<Session>, usize), AnyError> {
+pub(crate) fn open_sessions(args: &Args, room: &RoomId) -> Result<(Vec<Session>, usize), AnyError> {
     if args.participants.is_empty() {
         return Ok((simulated_room(args.seconds)?, 0));
     }
@@ -150,7 +175,7 @@ fn simulated_room(length: RoomTime) -> Result<Vec<Session>, AnyError> {
 }
 
 /// Lets everything happen in the room in the order of time. Gives how many participants ended with an error.
-async fn play(
+pub(crate) async fn play(
     recording: &Recording,
     start: UnixMillis,
     sessions: &mut [Session],
@@ -329,11 +354,11 @@ impl Spool {
     fn for_args(args: &Args) -> Self {
         match &args.spool {
             Some(root) => Self { root: root.clone(), ours: false },
-            None if args.out.contains(':') => {
+            None if args.out().contains(':') => {
                 let root = std::env::temp_dir().join(format!("recorder-spool-{}", std::process::id()));
                 Self { root, ours: true }
             }
-            None => Self { root: Path::new(&args.out).join(".recorder-spool"), ours: true },
+            None => Self { root: Path::new(args.out()).join(".recorder-spool"), ours: true },
         }
     }
 
@@ -346,11 +371,11 @@ impl Spool {
 }
 
 /// To which addresses URLs may lead.
-const fn policy(args: &Args) -> AddressPolicy {
+pub(crate) const fn policy(args: &Args) -> AddressPolicy {
     if args.allow_private_urls { AddressPolicy::AllowPrivate } else { AddressPolicy::PublicOnly }
 }
 
-fn deliverer(args: &Args) -> Result<Option<Deliverer>, AnyError> {
+pub(crate) fn deliverer(args: &Args) -> Result<Option<Deliverer>, AnyError> {
     let Some(url) = &args.callback else { return Ok(None) };
     let key = args.callback_key.as_deref().map(str::parse).transpose()?;
     let options = DelivererOptions::default().with_policy(policy(args));
@@ -362,7 +387,7 @@ fn deliverer(args: &Args) -> Result<Option<Deliverer>, AnyError> {
     }
 }
 
-async fn finish_callbacks(deliverer: &Deliverer, patience: Duration) -> bool {
+pub(crate) async fn finish_callbacks(deliverer: &Deliverer, patience: Duration) -> bool {
     if tokio::time::timeout(patience, deliverer.finish()).await.is_err() {
         eprintln!(
             "error: the callback server did not take every callback within {} s of the end: see that it answers 200 (an address of this machine or network needs --allow-private-urls), or raise --callback-patience; the recording is complete",
@@ -377,7 +402,7 @@ async fn finish_callbacks(deliverer: &Deliverer, patience: Duration) -> bool {
     counts.given_up == 0 && counts.refused == 0
 }
 
-fn report_loss(outcome: &Outcome, spool: &Path) {
+pub(crate) fn report_loss(outcome: &Outcome, spool: &Path) {
     for file in &outcome.status.files {
         let (lost, waited) = (file.stats.lost_total(), file.stats.waited);
         if lost > 0 || waited > 0 {
@@ -401,7 +426,7 @@ fn report_loss(outcome: &Outcome, spool: &Path) {
     }
 }
 
-fn progress(args: &Args, sessions: &[Session]) -> ProgressBar {
+pub(crate) fn progress(args: &Args, sessions: &[Session]) -> ProgressBar {
     if args.quiet {
         return ProgressBar::hidden();
     }
@@ -410,7 +435,7 @@ fn progress(args: &Args, sessions: &[Session]) -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn now() -> UnixMillis {
+pub(crate) fn now() -> UnixMillis {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     u64::try_from(millis).ok().and_then(UnixMillis::new).unwrap_or(UnixMillis::MAX)
 }

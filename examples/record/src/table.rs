@@ -1,27 +1,19 @@
 use std::io::{self, Write};
 
-use recorder::types::{RoomTime, TaskId, UserId};
+use recorder::types::{RoomTime, UserId};
 use recorder::{FileSetReport, MadeFile, Outcome, OutputFormat};
 use recorder_terminal::{duration, size, write_table};
 
-use crate::args::Args;
-
-/// Prints what was written, a line each, and how to play it.
-pub(crate) fn print(args: &Args, task: &TaskId, outcome: &Outcome) -> io::Result<()> {
-    let mut directory = String::new();
-    if let Some(prefix) = args.prefix.as_deref().filter(|prefix| !prefix.is_empty()) {
-        directory.push_str(prefix);
-        directory.push('/');
-    }
-    directory.push_str(task.as_str());
+/// Prints what was written to `directory` below `out`, a line each, and how to play it.
+pub(crate) fn print(out: &str, directory: &str, output: OutputFormat, outcome: &Outcome) -> io::Result<()> {
+    let base = out.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
     let mut out = io::stdout().lock();
-    let base = args.out.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
     writeln!(out, "{base}/{directory}/")?;
     let files = &outcome.status.files;
     if files.is_empty() {
         return writeln!(out, "nothing was recorded");
     }
-    let playlists = OutputFormat::from(args.format).keeps_hls();
+    let playlists = output.keeps_hls();
     let mut rows =
         vec![["user", "track", "duration", "segments", "size", "file"].map(str::to_owned).to_vec()];
     rows.extend(files.iter().filter(|_| playlists).map(row));

@@ -3,10 +3,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use recorder_callback::{CallbackBody, Event, LeaveCode, Payload};
+use recorder_callback::{CallbackBody, Event, LeaveCode};
 use recorder_hls::{PlaylistUpdate, SegmentIndex};
 use recorder_storage::{
-    Bucket, Finished, ObjectKey, PlaylistEnd, Report, Reports, Spool, SpoolError, SpoolFile, Uploader,
+    Bucket, ClosedFile, Finished, ObjectKey, PlaylistEnd, Report, Reports, Spool, SpoolError, SpoolFile,
+    Uploader,
 };
 use recorder_types::{ObjectName, RoomTime, UnixMillis};
 use tokio::sync::{mpsc, watch};
@@ -14,6 +15,7 @@ use tokio::task::JoinError;
 
 use super::clock::Clock;
 use super::files::{FileMaker, JobResult, RecordedSet, SegmentRef};
+use super::journal::TaskJournal;
 use super::notify::Notifier;
 use super::options::{KeyFrameSink, RecordingOptions};
 use super::recording::{Message, Outcome, Status};
@@ -30,7 +32,15 @@ const BATCH: usize = 512;
 /// The longest time that passes between two inputs of the core.
 const LONGEST_STEP: RoomTime = RoomTime::from_secs(60);
 
+/// What waits to be pressed to the disk, at most: as many files are open beside those that are written to.
+const GROUP: usize = 64;
+
 const END_LIST: &str = "#EXT-X-ENDLIST\n";
+
+/// The lines of a playlist's update without the end tag.
+pub(super) fn body_lines(append: &str) -> &str {
+    append.strip_suffix(END_LIST).unwrap_or(append)
+}
 
 /// The life of one recording on its own thread: waits, pushes into the core, performs its actions, reports back. It
 /// decides nothing.
@@ -40,6 +50,13 @@ pub(super) struct Driver {
     /// The latest time seen: what the core is told never goes back.
     now: Now,
     spool: Spool,
+    journal: TaskJournal,
+    /// What the core wanted done and has to be on the disk before the next step: committed together.
+    pending: Vec<Pending>,
+    /// The files of [`Pending::Close`].
+    closing: Vec<SpoolFile>,
+    /// What runs before this one have left to be made files of, in the order of their sets.
+    earlier: Vec<SetFiles>,
     bucket: Bucket,
     directory: ObjectKey,
     uploader: Arc<Uploader>,
@@ -69,6 +86,25 @@ pub(super) struct Driver {
     /// Segments that are not delivered, held until the files with their media are.
     held_back: Vec<RecordedSet>,
     over: bool,
+    /// Nothing of the task is left in the spool.
+    cleaned: bool,
+}
+
+/// What is done with the next commit.
+enum Pending {
+    /// `file` is the place in the list of files that are closed with it.
+    Close {
+        set: SetId,
+        file: usize,
+        playlist: ObjectName,
+        start: UnixMillis,
+        index: Option<SegmentIndex>,
+    },
+    Playlist {
+        set: SetId,
+        update: PlaylistUpdate,
+    },
+    Notify(Box<CallbackBody>),
 }
 
 /// What is done after the last sample.
@@ -86,33 +122,54 @@ enum Awaited {
 
 /// What the shell holds of one file set.
 #[derive(Default)]
-struct SetFiles {
+pub(super) struct SetFiles {
     open: Option<SpoolFile>,
     /// Indexes of the closed segments, where files will be made of them.
     index: Option<SpoolFile>,
-    recorded: RecordedSet,
+    pub(super) recorded: RecordedSet,
     /// The disk failed: nothing more is written, and the playlist ends with what it names.
     broken: bool,
     /// The last header, once there is something under it.
-    header: Option<String>,
+    pub(super) header: Option<String>,
+}
+
+/// What a driver works on.
+pub(super) struct Work {
+    pub(super) core: TaskCore,
+    pub(super) spool: Spool,
+    pub(super) journal: TaskJournal,
+    pub(super) directory: ObjectKey,
+    pub(super) uploader: Uploader,
+    /// File sets of runs before this one.
+    pub(super) earlier: Vec<SetFiles>,
+    /// Events that they have not told.
+    pub(super) events: Vec<(u64, CallbackBody)>,
 }
 
 impl Driver {
     pub(super) fn new(
-        core: TaskCore,
+        work: Work,
         clock: Clock,
-        (spool, directory): (Spool, ObjectKey),
-        (uploader, notifier): (Uploader, Notifier),
+        notifier: Notifier,
         outcome: watch::Sender<Option<Outcome>>,
         options: &RecordingOptions,
     ) -> Self {
+        let Work { core, spool, mut journal, directory, uploader, earlier, events } = work;
         #[cfg_attr(not(feature = "mix"), expect(unused_variables, reason = "only images are asked for"))]
         let (answer, answers) = mpsc::unbounded_channel();
+        for (number, body) in events {
+            notifier.send(&body);
+            journal.sent(number);
+        }
         Self {
             core,
             clock,
             now: clock.zero(),
             spool,
+            journal,
+            pending: Vec::new(),
+            closing: Vec::new(),
+            earlier,
             bucket: options.bucket.clone(),
             directory,
             uploader: Arc::new(uploader),
@@ -135,6 +192,7 @@ impl Driver {
             timeline: Timeline::Unwritten,
             held_back: Vec::new(),
             over: false,
+            cleaned: false,
         }
     }
 
@@ -144,7 +202,12 @@ impl Driver {
         let mut batch = Vec::with_capacity(BATCH);
         let (mut open, mut reporting) = (true, true);
         let mut awaited: Option<Pin<Box<dyn Future<Output = Awaited>>>> = None;
+        let mut telling: Option<Pin<Box<dyn Future<Output = u64> + Send>>> = None;
         while !self.over {
+            self.commit();
+            if telling.is_none() {
+                telling = self.telling();
+            }
             if awaited.is_none() {
                 awaited = self.next_ending();
             }
@@ -167,6 +230,10 @@ impl Driver {
                     }
                     self.ended(done);
                 }
+                through = async { telling.as_mut().expect("checked by the guard").await }, if telling.is_some() => {
+                    telling = None;
+                    self.journal.told(through);
+                }
                 Some(event) = self.answers.recv() => {
                     self.asked -= 1;
                     let now = self.clock.now().unwrap_or(self.now);
@@ -186,6 +253,44 @@ impl Driver {
                 () = tokio::time::sleep(until_deadline.unwrap_or_default()), if until_deadline.is_some() => {
                     self.tick();
                 }
+            }
+        }
+        self.commit();
+        while let Some(told) = telling.take().or_else(|| self.telling()) {
+            let through = told.await;
+            self.journal.told(through);
+        }
+        self.clean_up();
+    }
+
+    /// Waits until the events that are on their way are told, or given up.
+    fn telling(&mut self) -> Option<Pin<Box<dyn Future<Output = u64> + Send>>> {
+        let through = self.journal.outstanding()?;
+        let Some(told) = self.notifier.told(&self.task.task) else {
+            // Whoever was named has been told by the time that `send` came back.
+            self.journal.told(through);
+            return None;
+        };
+        Some(Box::pin(async move {
+            told.await;
+            through
+        }))
+    }
+
+    /// Removes what is left of the task in the spool, unless there are files that only a recovery can deliver.
+    fn clean_up(&mut self) {
+        if self.cleaned {
+            return;
+        }
+        match self.spool.files() {
+            Ok(files) if files.is_empty() => {
+                self.cleaned = true;
+                self.journal.remove();
+                self.spool.remove_if_empty();
+            }
+            Ok(files) => tracing::warn!(files = files.len(), "files are left in the spool, recover it"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the spool is left as it is")
             }
         }
     }
@@ -237,6 +342,7 @@ impl Driver {
             }
             Awaited::Files(finished) => {
                 if finished == Finished::Delivered {
+                    self.note_delivered();
                     self.discard_held_back();
                 }
                 let mut waiting: Vec<MadeFile> = self.on_their_way.values().cloned().collect();
@@ -250,6 +356,10 @@ impl Driver {
             }
             Awaited::Job(result) => return self.job_ended(now, result),
         };
+        self.commit();
+        if self.over && self.telling().is_none() {
+            self.clean_up();
+        }
         let outcome = Outcome {
             status: self.status(),
             files: std::mem::take(&mut self.made),
@@ -319,6 +429,14 @@ impl Driver {
         }
     }
 
+    /// From here on nothing has to be made again after a crash.
+    fn note_delivered(&mut self) {
+        self.commit();
+        if let Err(error) = self.journal.delivered() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the journal does not tell the end");
+        }
+    }
+
     /// Removes the segments that were held until their files are in the bucket.
     fn discard_held_back(&mut self) {
         for set in std::mem::take(&mut self.held_back) {
@@ -343,14 +461,16 @@ impl Driver {
             Message::Ask { now, event, answer } => {
                 self.catch_up(now.room);
                 let now = self.advance(now);
-                let result = self.core.event(now, event);
+                let result = self.follow(now, event);
                 self.perform();
+                self.commit();
                 // Whoever asked may have gone.
                 let _ = answer.send(result);
             }
             Message::Describe { answer } => {
                 // Whoever asks in a loop keeps the timer from its turn: an empty room has to end all the same.
                 self.tick();
+                self.commit();
                 let _ = answer.send(self.status());
             }
             Message::Redeliver => {
@@ -372,7 +492,7 @@ impl Driver {
     fn event(&mut self, now: Now, event: RoomEvent) {
         self.catch_up(now.room);
         let now = self.advance(now);
-        match self.core.event(now, event) {
+        match self.follow(now, event) {
             Ok(()) | Err(EventError::Ended) => {}
             Err(error) => {
                 self.unfollowed += 1;
@@ -384,6 +504,21 @@ impl Driver {
             }
         }
         self.perform();
+    }
+
+    /// Hands an event to the core; what a run after a crash has to know of it is in the journal then.
+    fn follow(&mut self, now: Now, event: RoomEvent) -> Result<(), EventError> {
+        let lists = match &event {
+            RoomEvent::Subscribe { subscription } => Some(subscription.clone()),
+            _ => None,
+        };
+        self.core.event(now, event)?;
+        if let Some(lists) = lists
+            && let Err(error) = self.journal.lists(&lists)
+        {
+            tracing::warn!(error = &error as &dyn std::error::Error, "new lists are not in the journal");
+        }
+        Ok(())
     }
 
     fn report(&mut self, report: Report) {
@@ -398,6 +533,7 @@ impl Driver {
                 StorageReport::UploadFailed { code, message }
             }
             Report::AllDelivered => {
+                self.note_delivered();
                 self.discard_held_back();
                 StorageReport::KeptDelivered
             }
@@ -448,14 +584,24 @@ impl Driver {
                 Action::SegmentData { set, data } => {
                     let files = self.files(set);
                     if let Some(Err(error)) = files.open.as_mut().map(|file| file.append(&data)) {
+                        self.commit_group(); // what came before is whole
                         self.fail(set, error);
                     }
                 }
                 Action::CloseSegment { set, playlist, start, index } => {
-                    self.close_segment(set, &playlist, start, index);
+                    if let Some(open) = self.files(set).open.take() {
+                        let file = self.closing.len();
+                        self.closing.push(open);
+                        self.pending.push(Pending::Close { set, file, playlist, start, index });
+                    }
                 }
-                Action::Playlist { set, update } => self.playlist(set, &update),
-                Action::Notify { at, payload } => self.notify(at, payload),
+                Action::Playlist { set, update } => self.pending.push(Pending::Playlist { set, update }),
+                Action::Notify { at, payload } => {
+                    let (room, robot) = (&self.task.room, self.task.robot.clone());
+                    let event = Event::new(at, room, robot, self.task.task.clone(), payload);
+                    let body = CallbackBody::new(event, self.now.wall.max(at));
+                    self.pending.push(Pending::Notify(Box::new(body)));
+                }
                 #[cfg(feature = "mix")]
                 Action::FetchImage { url } => {
                     if self.images.are_fetched() {
@@ -476,10 +622,17 @@ impl Driver {
                 }
                 Action::MakeFiles { jobs, keeps_hls } => {
                     self.deliver_timeline();
+                    let earlier = std::mem::take(&mut self.earlier);
+                    let live = self.core.files().count().saturating_sub(earlier.len());
+                    self.sets.resize_with(live, SetFiles::default);
+                    self.sets.extend(earlier);
                     self.ending = Some(Ending::MakeFiles { jobs: jobs.into(), keeps_hls });
                 }
                 Action::Finished => self.over = true,
             }
+        }
+        if self.pending.len() >= GROUP {
+            self.commit();
         }
     }
 
@@ -496,27 +649,96 @@ impl Driver {
         }
         match self.spool.create(name) {
             Ok(file) => self.files(set).open = Some(file),
-            Err(error) => self.fail(set, error),
+            Err(error) => {
+                self.commit_group(); // what came before is whole
+                self.fail(set, error);
+            }
         }
     }
 
-    fn close_segment(
+    /// Presses what was closed and what is to be told to the disk, and does what the core wants then.
+    fn commit(&mut self) {
+        while !self.pending.is_empty() {
+            self.commit_group();
+            self.perform();
+        }
+    }
+
+    /// The files, their entries in the directory, the journal. Only then do others see it: the uploader, the playlists,
+    /// whoever is told.
+    fn commit_group(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        let files = std::mem::take(&mut self.closing);
+        let closed = if files.is_empty() { Vec::new() } else { self.spool.close_all(files) };
+        let mut closed: Vec<_> = closed.into_iter().map(Some).collect();
+        let mut numbers = Vec::new();
+        let journalled = self.write_journal(&pending, &closed, &mut numbers);
+        let mut numbers = numbers.into_iter();
+        for one in pending {
+            match one {
+                Pending::Close { set, file, playlist, start, index } => {
+                    match closed.get_mut(file).and_then(Option::take) {
+                        Some(Ok(file)) if journalled.is_ok() => {
+                            self.closed(set, file, &playlist, start, index);
+                        }
+                        Some(Ok(file)) => self.lose(set, file),
+                        Some(Err(error)) => self.fail(set, error),
+                        None => {}
+                    }
+                }
+                Pending::Playlist { set, update } => self.playlist(set, &update),
+                Pending::Notify(body) => {
+                    self.notifier.send(&body);
+                    if let Some(number) = numbers.next().filter(|_| journalled.is_ok()) {
+                        self.journal.sent(number);
+                    }
+                }
+            }
+        }
+        if let Err(error) = journalled {
+            self.stop_for(error);
+        }
+    }
+
+    fn write_journal(
+        &mut self,
+        pending: &[Pending],
+        closed: &[Option<Result<ClosedFile, SpoolError>>],
+        numbers: &mut Vec<u64>,
+    ) -> Result<(), SpoolError> {
+        // A segment and what its playlist gains come together.
+        let mut segment: Option<(SetId, UnixMillis, u64)> = None;
+        for one in pending {
+            match one {
+                Pending::Close { set, file, start, .. } => {
+                    segment = match closed.get(*file) {
+                        Some(Some(Ok(file))) => Some((*set, *start, file.len())),
+                        _ => None,
+                    };
+                }
+                Pending::Playlist { set, update } => {
+                    if let Some((_, start, bytes)) = segment.take_if(|(of, ..)| of == set) {
+                        self.journal.segment(start, bytes, update)?;
+                    }
+                }
+                Pending::Notify(body) => numbers.push(self.journal.event(body)?),
+            }
+        }
+        self.journal.commit()
+    }
+
+    /// A segment is whole, on the disk, and in the journal.
+    fn closed(
         &mut self,
         set: SetId,
+        file: ClosedFile,
         playlist: &ObjectName,
         start: UnixMillis,
         index: Option<SegmentIndex>,
     ) {
-        let keeps_hls = self.task.output.keeps_hls();
-        let files = self.files(set);
-        let Some(file) = files.open.take() else { return };
-        match file.close() {
+        if self.task.output.keeps_hls() {
             // An uploader that has ended leaves the file in the spool.
-            Ok(closed) if keeps_hls => {
-                let _ = self.uploader.segment(playlist, closed);
-            }
-            Ok(_) => {}
-            Err(error) => return self.fail(set, error),
+            let _ = self.uploader.segment(playlist, file);
         }
         let files = self.files(set);
         files.recorded.playlist.get_or_insert_with(|| playlist.clone());
@@ -524,6 +746,15 @@ impl Driver {
             && let Err(error) = self.append_index(set, start, &index.encode())
         {
             self.fail(set, error);
+        }
+    }
+
+    /// A segment that the journal does not tell does not count as closed. Where nobody knows whether it does, it is left
+    /// to be found by a recovery.
+    fn lose(&mut self, set: SetId, file: ClosedFile) {
+        self.files(set).broken = true;
+        if !self.journal.is_broken() {
+            file.discard();
         }
     }
 
@@ -538,13 +769,13 @@ impl Driver {
         let files = self.files(set);
         if let Some(file) = &mut files.index {
             file.append(index)?;
-            files.recorded.segments.push(SegmentRef { start, index_len: index.len() });
+            files.recorded.segments.push(SegmentRef { start, index_len: index.len(), discontinuity: false });
         }
         Ok(())
     }
 
     fn playlist(&mut self, set: SetId, update: &PlaylistUpdate) {
-        let lines = update.append.strip_suffix(END_LIST).unwrap_or(&update.append);
+        let lines = body_lines(&update.append);
         if !self.files(set).broken && !lines.is_empty() {
             match self.spool.append_playlist(&update.name, lines) {
                 Ok(()) => self.files(set).header = Some(update.header.clone()),
@@ -574,20 +805,19 @@ impl Driver {
     #[expect(clippy::unused_self, reason = "nothing is written down without the feature")]
     const fn deliver_timeline(&self) {}
 
-    fn notify(&mut self, at: UnixMillis, payload: Payload) {
-        let (room, robot) = (&self.task.room, self.task.robot.clone());
-        let event = Event::new(at, room, robot, self.task.task.clone(), payload);
-        self.notifier.send(&CallbackBody::new(event, self.now.wall.max(at)));
-    }
-
-    /// The disk failed: what was closed stays whole, and the recording ends with that.
+    /// The disk failed under a file: its set ends with what was closed, and so does the recording.
     fn fail(&mut self, set: SetId, error: SpoolError) {
-        tracing::error!(error = &error as &dyn std::error::Error, "the spool failed, the recording ends");
         let files = self.files(set);
         files.broken = true;
         if let Some(file) = files.open.take() {
             file.discard();
         }
+        self.stop_for(error);
+    }
+
+    /// The disk failed: what was closed stays whole, and the recording ends with that.
+    fn stop_for(&mut self, error: SpoolError) {
+        tracing::error!(error = &error as &dyn std::error::Error, "the spool failed, the recording ends");
         if self.failure.is_none() {
             let report =
                 StorageReport::UploadFailed { code: "SpoolFailed".into(), message: error.to_string() };

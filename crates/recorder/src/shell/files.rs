@@ -24,6 +24,8 @@ pub(super) struct RecordedSet {
     pub(super) segments: Vec<SegmentRef>,
     /// No file could be made: the segments are to be delivered after all.
     pub(super) needed: bool,
+    /// Left by a run that died: there is no file of indexes, they are read from the segments.
+    pub(super) without_index: bool,
 }
 
 /// One closed segment.
@@ -32,6 +34,8 @@ pub(super) struct SegmentRef {
     pub(super) start: UnixMillis,
     /// Bytes of its record in the index.
     pub(super) index_len: usize,
+    /// Whether it does not follow the one before; told where there is no index to tell it.
+    pub(super) discontinuity: bool,
 }
 
 impl RecordedSet {
@@ -117,20 +121,20 @@ impl FileMaker {
 
     fn make_mp4(&self, job: &FileJob, made: &mut Vec<Made>) -> Result<(), MakeError> {
         let mut inputs = Vec::new();
-        for (input, set) in job.inputs.iter().zip(&self.inputs) {
+        for (number, input) in job.inputs.iter().enumerate() {
             let plain = match input.stream_type {
                 StreamType::Audio => Input::audio(),
                 StreamType::Video => Input::video(),
                 StreamType::AudioVideo => Input::both(),
             };
-            inputs.push(match self.first_audio(input.stream_type, set)? {
+            inputs.push(match self.first_audio(input.stream_type, number)? {
                 Some(config) => plain.with_audio(config),
                 None => plain,
             });
         }
         let mut planner = Planner::new(PlanOptions::default().with_limits(limits(job)), inputs);
         let mut indexes: Vec<IndexReader<'_>> =
-            self.inputs.iter().map(|set| IndexReader::open(&self.spool, set)).collect::<Result<_, _>>()?;
+            (0..self.inputs.len()).map(|input| IndexReader::open(self, input)).collect::<Result<_, _>>()?;
         let mut plans = Vec::new();
         loop {
             match planner.poll().map_err(MakeError::Plan)? {
@@ -172,9 +176,11 @@ impl FileMaker {
     }
 
     fn make_aac(&self, job: &FileJob, made: &mut Vec<Made>) -> Result<(), MakeError> {
-        let Some(set) = self.inputs.first() else { return Ok(()) };
+        if self.inputs.is_empty() {
+            return Ok(());
+        }
         let mut planner = AacPlanner::new(PlanOptions::default().with_limits(limits(job)));
-        let mut index = IndexReader::open(&self.spool, set)?;
+        let mut index = IndexReader::open(self, 0)?;
         let mut plans = Vec::new();
         loop {
             match planner.poll() {
@@ -213,12 +219,12 @@ impl FileMaker {
     fn first_audio(
         &self,
         stream_type: StreamType,
-        set: &RecordedSet,
+        input: usize,
     ) -> Result<Option<AudioSpecificConfig>, MakeError> {
         if stream_type == StreamType::Video {
             return Ok(None);
         }
-        let mut indexes = IndexReader::open(&self.spool, set)?;
+        let mut indexes = IndexReader::open(self, input)?;
         while let Some(index) = indexes.next()? {
             if let Some(audio) = index.audio() {
                 return Ok(Some(audio.config()));
@@ -294,25 +300,41 @@ fn made_file(
 
 /// Reads the indexes of one file set in order.
 struct IndexReader<'a> {
+    maker: &'a FileMaker,
+    input: usize,
     set: &'a RecordedSet,
-    file: BufReader<File>,
+    /// The file of indexes, if there is one.
+    file: Option<BufReader<File>>,
     next: usize,
     buffer: Vec<u8>,
 }
 
 impl<'a> IndexReader<'a> {
-    fn open(spool: &Spool, set: &'a RecordedSet) -> Result<Self, MakeError> {
-        let name = set.index_name().ok_or_else(|| MakeError::IndexFile(io::ErrorKind::NotFound.into()))?;
-        let file = File::open(spool.path_of(&name)).map_err(MakeError::IndexFile)?;
-        Ok(Self { set, file: BufReader::new(file), next: 0, buffer: Vec::new() })
+    fn open(maker: &'a FileMaker, input: usize) -> Result<Self, MakeError> {
+        let set = maker.inputs.get(input).ok_or(MakeError::NoSuchSegment { input, segment: 0 })?;
+        let file = if set.without_index {
+            None
+        } else {
+            let name =
+                set.index_name().ok_or_else(|| MakeError::IndexFile(io::ErrorKind::NotFound.into()))?;
+            let file = File::open(maker.spool.path_of(&name)).map_err(MakeError::IndexFile)?;
+            Some(BufReader::new(file))
+        };
+        Ok(Self { maker, input, set, file, next: 0, buffer: Vec::new() })
     }
 
     /// The next one; `None` after the last.
     fn next(&mut self) -> Result<Option<SegmentIndex>, MakeError> {
         let Some(segment) = self.set.segments.get(self.next) else { return Ok(None) };
+        let number = u32::try_from(self.next).unwrap_or(u32::MAX);
         self.next += 1;
+        let Some(file) = &mut self.file else {
+            let bytes = self.maker.segment(self.input, number)?;
+            let index = SegmentIndex::from_ts(&bytes, segment.start, segment.discontinuity, None);
+            return index.map(Some).map_err(MakeError::Index);
+        };
         self.buffer.resize(segment.index_len, 0);
-        self.file.read_exact(&mut self.buffer).map_err(MakeError::IndexFile)?;
+        file.read_exact(&mut self.buffer).map_err(MakeError::IndexFile)?;
         let (index, _) = SegmentIndex::decode(&self.buffer).map_err(MakeError::Index)?;
         Ok(Some(index))
     }

@@ -6,10 +6,12 @@ mod driver;
 mod files;
 #[cfg(feature = "mix")]
 mod images;
+mod journal;
 mod notify;
 mod options;
 mod recorder;
 mod recording;
+mod recover;
 #[cfg(feature = "mix")]
 mod timeline;
 
@@ -23,3 +25,4 @@ pub use self::recorder::{Recorder, StartError};
 #[cfg(feature = "api")]
 pub(crate) use self::recording::QUEUED_EVENTS;
 pub use self::recording::{AskError, Outcome, Recording, SendError, Status};
+pub use self::recover::{Fate, RecoverError, RecoverOptions, Recovered};

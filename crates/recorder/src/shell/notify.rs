@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use recorder_callback::{CallbackBody, Event, LeaveCode, Payload, StartStatus, UploadError, UploadStatus};
-use recorder_types::UnixMillis;
+use recorder_types::{TaskId, UnixMillis};
 
 use super::options::{CallbackSink, RecordingOptions};
 use crate::task::TaskOptions;
@@ -31,6 +31,21 @@ impl Notifier {
             #[cfg(feature = "http")]
             deliverer: options.deliverer.clone(),
             told: Arc::default(),
+        }
+    }
+
+    /// Ends when every event of `task` that was sent so far is delivered or given up; `None` where that is so as soon as
+    /// it is sent.
+    pub(super) fn told(&self, task: &TaskId) -> Option<impl Future<Output = ()> + Send + use<>> {
+        #[cfg(feature = "http")]
+        return self.deliverer.clone().map(|deliverer| {
+            let task = task.clone();
+            async move { deliverer.flush_task(&task).await }
+        });
+        #[cfg(not(feature = "http"))]
+        {
+            let _ = task;
+            None::<std::future::Ready<()>>
         }
     }
 

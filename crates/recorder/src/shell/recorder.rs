@@ -1,12 +1,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use recorder_storage::{ObjectKey, Spool, SpoolError, SpoolOptions, StorageError, Uploader};
+use recorder_storage::{ObjectKey, Reports, Spool, SpoolError, SpoolOptions, StorageError, Uploader};
+use recorder_types::TaskId;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::clock::Clock;
-use super::driver::Driver;
+use super::driver::{Driver, Work};
+use super::journal::TaskJournal;
 use super::notify::Notifier;
 use super::options::{RecorderOptions, RecordingOptions};
 use super::recording::{QUEUED_EVENTS, Recording};
@@ -16,7 +18,7 @@ use crate::task::{EventError, TaskCore};
 /// runtime on which it was started.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    options: Arc<RecorderOptions>,
+    pub(super) options: Arc<RecorderOptions>,
 }
 
 impl Recorder {
@@ -44,44 +46,60 @@ impl Recorder {
         clock: Clock,
         options: RecordingOptions,
     ) -> Result<Recording, StartError> {
-        let runtime = Handle::current();
         let zero = clock.zero();
         let prepared = (|| {
             let core = TaskCore::new(options.task.clone(), zero).map_err(StartError::Names)?;
             let directory = core.directory().as_str().parse::<ObjectKey>().map_err(StartError::Directory)?;
-            let spool_options = SpoolOptions::from(self.options.durability);
-            let spool_options = match self.options.spool_limit {
-                Some(limit) => spool_options.with_limit(limit),
-                None => spool_options,
-            };
-            let spool = Spool::open(&self.options.spool, &options.task.task, spool_options)
+            let spool = self.open_spool(&options.task.task).map_err(StartError::Spool)?;
+            let journal = TaskJournal::create(&spool, &options.task, &options.bucket)
+                .inspect_err(|_| spool.remove_if_empty())
                 .map_err(StartError::Spool)?;
-            Ok((core, directory, spool))
+            Ok((core, directory, spool, journal))
         })();
-        let (core, directory, spool) = prepared.inspect_err(|_| tell_failed_start(&options, clock))?;
+        let (core, directory, spool, journal) =
+            prepared.inspect_err(|_| tell_failed_start(&options, clock))?;
         let (uploader, reports) =
             Uploader::spawn(options.bucket.clone(), directory.clone(), &spool, options.uploader.clone());
-        let (events, inbox) = mpsc::channel(QUEUED_EVENTS);
-        let (outcome, ended) = watch::channel(None);
-        let queue_bytes = options.queue_bytes.min(Semaphore::MAX_PERMITS);
-        let span = tracing::info_span!("recording", task_id = %options.task.task);
-        let notifier = Notifier::new(&options);
-        let told = (uploader, notifier.clone());
-        let driver = Driver::new(core, clock, (spool, directory), told, outcome, &options);
-        let room = Arc::new(Semaphore::new(queue_bytes));
-        std::thread::Builder::new()
-            .name("recording".into())
-            .spawn(move || {
-                let _entered = span.entered();
-                // What was closed is in the spool; the driver with all it holds is gone.
-                if catch_unwind(AssertUnwindSafe(|| runtime.block_on(driver.run(inbox, reports)))).is_err() {
-                    tracing::error!("the recording panicked");
-                    notifier.panicked(&options.task, clock.now().unwrap_or(zero).wall);
-                }
-            })
-            .map_err(StartError::Thread)?;
-        Ok(Recording::new(events, room, queue_bytes, clock, ended))
+        let (earlier, events) = (Vec::new(), Vec::new());
+        let work = Work { core, spool, journal, directory, uploader, earlier, events };
+        run(work, reports, clock, options).map_err(StartError::Thread)
     }
+
+    pub(super) fn open_spool(&self, task: &TaskId) -> Result<Spool, SpoolError> {
+        let options = SpoolOptions::from(self.options.durability);
+        let options = match self.options.spool_limit {
+            Some(limit) => options.with_limit(limit),
+            None => options,
+        };
+        Spool::open(&self.options.spool, task, options)
+    }
+}
+
+/// Puts a task on its thread.
+pub(super) fn run(
+    work: Work,
+    reports: Reports,
+    clock: Clock,
+    options: RecordingOptions,
+) -> std::io::Result<Recording> {
+    let runtime = Handle::current();
+    let (events, inbox) = mpsc::channel(QUEUED_EVENTS);
+    let (outcome, ended) = watch::channel(None);
+    let queue_bytes = options.queue_bytes.min(Semaphore::MAX_PERMITS);
+    let span = tracing::info_span!("recording", task_id = %options.task.task);
+    let notifier = Notifier::new(&options);
+    let driver = Driver::new(work, clock, notifier.clone(), outcome, &options);
+    let room = Arc::new(Semaphore::new(queue_bytes));
+    std::thread::Builder::new().name("recording".into()).spawn(move || {
+        let _entered = span.entered();
+        // What was closed is in the spool; the driver with all it holds is gone.
+        if catch_unwind(AssertUnwindSafe(|| runtime.block_on(driver.run(inbox, reports)))).is_err() {
+            tracing::error!("the recording panicked");
+            let now = clock.now().unwrap_or_else(|| clock.zero());
+            notifier.panicked(&options.task, now.wall);
+        }
+    })?;
+    Ok(Recording::new(events, room, queue_bytes, clock, ended))
 }
 
 /// Event 301 with status 1.

@@ -183,6 +183,13 @@ impl Recording {
         outcome.clone().ok_or(SendError::Ended)
     }
 
+    /// Waits until nothing of the recording is left to do in this process: files that were kept are delivered too,
+    /// callbacks are delivered or given up, and its directory is gone from the spool. A program that ends earlier
+    /// leaves the rest to [`Recorder::recover`](super::Recorder::recover).
+    pub async fn closed(&self) {
+        self.events.closed().await;
+    }
+
     async fn wait_for_room(&self, bytes: u32) -> Result<Option<OwnedSemaphorePermit>, SendError> {
         if bytes == 0 {
             return Ok(None);

@@ -3,19 +3,21 @@ mod mixed;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use recorder_callback::{LeaveCode, Mp4Status, Mp4Stop, Payload, StartStatus, UploadError, UploadStatus};
-use recorder_naming::{NameError, ObjectDir, TaskNames};
+use recorder_callback::{
+    FailoverStatus, LeaveCode, Mp4Status, Mp4Stop, Payload, StartStatus, UploadError, UploadStatus,
+};
+use recorder_naming::{FileKind, HaRun, NameError, ObjectDir, StreamType, TaskNames};
 use recorder_types::{MediaId, MediaKind, ObjectName, RoomTime, Sample, TrackConfig, UnixMillis, UserId};
 
 use super::clock::TrackOrigin;
 use super::file_set::{FileSet, FileSetReport, SetId};
 use super::options::{StreamSelection, TaskOptions};
-use super::output::{FileJob, MadeFile, OutputFormat};
+use super::output::{FileJob, JobInput, MadeFile, OutputFormat};
 use super::room::Room;
 use super::track::{Track, TrackSample};
 use crate::subscribe::Subscription;
 #[cfg(feature = "mix")]
-use crate::timeline::{TimelineCodec, TimelineEntry, TimelineEvent, TimelineStream};
+use crate::timeline::{TimelineCodec, TimelineEntry, TimelineEvent, TimelineStart, TimelineStream};
 
 /// One reading of both clocks, taken by the caller once for each input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,6 +267,7 @@ pub struct TaskCore {
     /// In order of names, so that the same inputs give the same actions.
     tracks: BTreeMap<UserId, Vec<Track>>,
     sets: Vec<FileSet>,
+    earlier: Earlier,
     actions: VecDeque<Action>,
     /// Since when nobody has been in the room.
     empty_since: Option<RoomTime>,
@@ -274,6 +277,28 @@ pub struct TaskCore {
     refused: Refused,
     #[cfg(feature = "mix")]
     mix: Option<Box<super::mix::RoomMix>>,
+}
+
+/// What the runs of a task before this one have left and told.
+#[derive(Debug, Default)]
+pub(crate) struct Earlier {
+    /// Their file sets, and under which prefix each is. They come behind those of this run in [`TaskCore::files`].
+    pub(crate) sets: Vec<(Option<HaRun>, FileSetReport)>,
+    /// The recording had ended, and event 302 is told.
+    pub(crate) stopped: bool,
+    /// Event 304 is told.
+    pub(crate) first_playlist_told: bool,
+    /// Event 305 is told.
+    pub(crate) uploads_told: Option<UploadStatus>,
+}
+
+/// What becomes of a task whose process has died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// It goes on, with nobody in the room yet.
+    GoOn,
+    /// Nothing more is recorded; if event 302 is not told, it tells this.
+    End(LeaveCode),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,19 +317,62 @@ impl TaskCore {
     /// [`EventError::Name`] if no file of this room can be named; with the feature `mix`, `EventError::MixOptions` for
     /// a mix that cannot be made.
     pub fn new(options: TaskOptions, now: Now) -> Result<Self, EventError> {
+        let options = without_pictures(options);
+        #[cfg(feature = "mix")]
+        let start = TimelineStart::new(&options, options.mix.as_ref());
+        let mut core = Self::begin(options, now)?;
+        core.notify(now.wall, Payload::RecorderStart(StartStatus::STARTED));
+        core.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
+        #[cfg(feature = "mix")]
+        core.begin_mixing(now, start);
+        Ok(core)
+    }
+
+    #[cfg(feature = "mix")]
+    fn begin_mixing(&mut self, now: Now, start: TimelineStart) {
+        self.note(now, TimelineEvent::Start(Box::new(start)));
+        self.want_images();
+    }
+
+    /// Takes up a task whose process has died: event 306 is the first action, or, where it ends, 302.
+    pub(crate) fn resume(
+        options: TaskOptions,
+        now: Now,
+        earlier: Earlier,
+        how: Resume,
+    ) -> Result<Self, EventError> {
+        let options = without_pictures(options);
+        #[cfg(feature = "mix")]
+        let start = TimelineStart::new(&options, options.mix.as_ref());
+        let mut core = Self::begin(options, now)?;
+        core.first_playlist_told = earlier.first_playlist_told;
+        let stopped = earlier.stopped;
+        core.earlier = earlier;
+        match how {
+            Resume::GoOn => {
+                core.notify(now.wall, Payload::Failover(FailoverStatus::COMPLETE));
+                #[cfg(feature = "mix")]
+                core.begin_mixing(now, start);
+            }
+            Resume::End(code) => {
+                if !stopped {
+                    core.notify(now.wall, Payload::RecorderStop(code));
+                }
+                core.deliver();
+            }
+        }
+        Ok(core)
+    }
+
+    fn begin(options: TaskOptions, now: Now) -> Result<Self, EventError> {
         let mut names = TaskNames::new(options.app, options.room.clone());
         if let Some(run) = options.ha_run {
             names = names.with_ha(run);
         }
         names.check_mixed().map_err(EventError::Name)?;
-        let mut options = options;
-        if options.output == OutputFormat::Aac {
-            // Nobody will see the pictures.
-            options.stream_type = StreamSelection::AudioOnly;
-        }
-        let room = Room::new(options.subscription.clone(), options.stream_type);
         #[cfg(feature = "mix")]
-        let start = crate::timeline::TimelineStart::new(&options, options.mix.as_ref());
+        let mut options = options;
+        let room = Room::new(options.subscription.clone(), options.stream_type);
         #[cfg(feature = "mix")]
         let mix = match options.mix.take() {
             Some(mix) => {
@@ -314,12 +382,13 @@ impl TaskCore {
             }
             None => None,
         };
-        let mut core = Self {
+        Ok(Self {
             options,
             names,
             room,
             tracks: BTreeMap::new(),
             sets: Vec::new(),
+            earlier: Earlier::default(),
             actions: VecDeque::new(),
             empty_since: Some(now.room),
             phase: Phase::Recording,
@@ -328,15 +397,7 @@ impl TaskCore {
             refused: Refused::default(),
             #[cfg(feature = "mix")]
             mix,
-        };
-        core.notify(now.wall, Payload::RecorderStart(StartStatus::STARTED));
-        core.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
-        #[cfg(feature = "mix")]
-        {
-            core.note(now, TimelineEvent::Start(Box::new(start)));
-            core.want_images();
-        }
-        Ok(core)
+        })
     }
 
     /// The directory of the task's files.
@@ -490,9 +551,14 @@ impl TaskCore {
         }
     }
 
-    /// What has been recorded so far, a file set each, in order of appearance.
+    /// What has been recorded so far, a file set each, in order of appearance; then what runs before a crash have
+    /// left.
     pub fn files(&self) -> impl Iterator<Item = FileSetReport> + '_ {
-        self.sets.iter().map(FileSet::report)
+        let earlier = self.earlier.sets.iter().enumerate().map(|(index, (_, report))| FileSetReport {
+            set: SetId::new(self.sets.len() + index),
+            ..report.clone()
+        });
+        self.sets.iter().map(FileSet::report).chain(earlier)
     }
 
     /// Inputs that were not recorded.
@@ -708,6 +774,10 @@ impl TaskCore {
         #[cfg(feature = "mix")]
         self.note(now, TimelineEvent::Stop { code });
         self.notify(now.wall, Payload::RecorderStop(code));
+        self.deliver();
+    }
+
+    fn deliver(&mut self) {
         if self.options.output.keeps_hls() {
             self.phase = Phase::Uploading;
             self.actions.push_back(Action::EndUploads);
@@ -722,23 +792,41 @@ impl TaskCore {
         let output = self.options.output;
         let Some(kind) = output.file_kind() else { return };
         let mut jobs: Vec<FileJob> = Vec::new();
-        for set in self.sets.iter().filter(|set| set.goes_into(kind)) {
-            let (user, media) = (set.user(), set.media());
-            let same = |job: &&mut FileJob| job.user.as_ref() == user && job.media == media;
+        let mut add = |names: &TaskNames, user: Option<&UserId>, media, input: JobInput| {
+            let same =
+                |job: &&mut FileJob| job.user.as_ref() == user && job.media == media && job.names() == names;
             if let Some(job) = jobs.iter_mut().find(same) {
-                job.inputs.push(set.job_input());
+                job.inputs.push(input);
             } else {
-                let (max, names) = (self.options.max_file_duration, self.names.clone());
-                let mut job = FileJob::new(user.cloned(), media, kind, max, names);
-                job.inputs.push(set.job_input());
+                let max = self.options.max_file_duration;
+                let mut job = FileJob::new(user.cloned(), media, kind, max, names.clone());
+                job.inputs.push(input);
                 jobs.push(job);
             }
+        };
+        for (index, (run, set)) in self.earlier.sets.iter().enumerate() {
+            let goes_in = kind == FileKind::Mp4 || set.stream_type != StreamType::Video;
+            if set.segments > 0 && goes_in {
+                let names = TaskNames::new(self.options.app, self.options.room.clone());
+                let names = run.map_or_else(|| names.clone(), |run| names.clone().with_ha(run));
+                let set_id = SetId::new(self.sets.len() + index);
+                let input = JobInput { set: set_id, stream_type: set.stream_type };
+                add(&names, set.user.as_ref(), set.media, input);
+            }
+        }
+        for set in self.sets.iter().filter(|set| set.goes_into(kind)) {
+            add(&self.names, set.user(), set.media(), set.job_input());
         }
         self.actions.push_back(Action::MakeFiles { jobs, keeps_hls: output.keeps_hls() });
     }
 
     fn tell_uploads(&mut self, now: Now, kept: usize) {
-        let status = if kept == 0 { UploadStatus::ALL_STORED } else { UploadStatus::SOME_KEPT_BACK };
+        let status = match (self.earlier.uploads_told, kept) {
+            (None, 0) => UploadStatus::ALL_STORED,
+            (None, _) => UploadStatus::SOME_KEPT_BACK,
+            (Some(UploadStatus::SOME_KEPT_BACK), 0) => UploadStatus::KEPT_BACK_DELIVERED,
+            (Some(_), _) => return, // it is as it was told
+        };
         self.notify(now.wall, Payload::UploadStop(status));
     }
 
@@ -807,6 +895,14 @@ fn line_of(event: &RoomEvent) -> Option<TimelineEvent> {
         RoomEvent::Image { url, image } => TimelineEvent::Image { url: url.clone(), came: image.is_some() },
         RoomEvent::Sample { .. } | RoomEvent::Stop { .. } => return None,
     })
+}
+
+/// Where only sound is delivered nobody will see the pictures.
+fn without_pictures(mut options: TaskOptions) -> TaskOptions {
+    if options.output == OutputFormat::Aac {
+        options.stream_type = StreamSelection::AudioOnly;
+    }
+    options
 }
 
 /// An event that cannot be followed. The task goes on.

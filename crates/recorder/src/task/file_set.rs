@@ -21,6 +21,10 @@ const CHUNK_PACKETS: u16 = 348;
 pub struct SetId(usize);
 
 impl SetId {
+    pub(crate) const fn new(index: usize) -> Self {
+        Self(index)
+    }
+
     /// The position in [`super::TaskCore::files`].
     #[must_use]
     pub const fn index(self) -> usize {
@@ -126,12 +130,7 @@ impl FileSet {
         names: &TaskNames,
     ) -> Result<SetId, EventError> {
         let stem = names.mixed().map_err(EventError::Name)?;
-        let stream_type = match options.stream_type {
-            StreamSelection::AudioAndVideo => StreamType::AudioVideo,
-            StreamSelection::AudioOnly => StreamType::Audio,
-            StreamSelection::VideoOnly => StreamType::Video,
-        };
-        Self::create(sets, options, stem, None, MediaId::Main, stream_type)
+        Self::create(sets, options, stem, None, MediaId::Main, options.stream_type.of_all())
     }
 
     fn create(

@@ -14,6 +14,7 @@ pub use self::clock::TrackOrigin;
 pub use self::core::{
     Action, EventError, FilePlace, Now, Refused, RoomEvent, StorageReport, TaskCore, TaskState,
 };
+pub(crate) use self::core::{Earlier, Resume};
 #[cfg(feature = "api")]
 pub(crate) use self::file_set::track_type;
 pub use self::file_set::{FileSetReport, SetId};

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use recorder_naming::{HaRun, KeyPrefix};
+use recorder_naming::{HaRun, KeyPrefix, StreamType};
 use recorder_types::{MediaId, MediaKind, RoomId, SdkAppId, TaskId, UserId};
 
 use super::output::{MaxFileDuration, OutputFormat};
@@ -89,6 +89,15 @@ pub enum StreamSelection {
 }
 
 impl StreamSelection {
+    /// What a file set of everything that is selected holds.
+    pub(crate) const fn of_all(self) -> StreamType {
+        match self {
+            Self::AudioAndVideo => StreamType::AudioVideo,
+            Self::AudioOnly => StreamType::Audio,
+            Self::VideoOnly => StreamType::Video,
+        }
+    }
+
     pub(crate) const fn takes(self, kind: MediaKind) -> bool {
         matches!(
             (self, kind),

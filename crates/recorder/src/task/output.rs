@@ -106,6 +106,10 @@ impl FileJob {
         Self { user, media, kind, inputs: Vec::new(), max_duration, names }
     }
 
+    pub(super) const fn names(&self) -> &TaskNames {
+        &self.names
+    }
+
     /// The name of one of its files.
     ///
     /// # Errors
