@@ -280,10 +280,10 @@ fn attempt(
 ) -> Result<Merged, MergeError> {
     let output = job.output;
     let lane = |kind| Job::lane(output, kind).collect::<VecDeque<_>>();
-    let mut feeds: Vec<Box<dyn Feed>> = Vec::new();
+    let mut feeds: Vec<(MediaKind, Box<dyn Feed>)> = Vec::new();
     for (kind, method) in [(MediaKind::Video, video), (MediaKind::Audio, audio)] {
         let Some(method) = method else { continue };
-        feeds.push(match (kind, method) {
+        let feed: Box<dyn Feed> = match (kind, method) {
             (_, Method::Encode(reason)) if options.copy == CopyMode::Always => {
                 return Err(MergeError::NotCopyable(reason.clone()));
             }
@@ -297,12 +297,13 @@ fn attempt(
                 let channels = (*reason == Reason::SoundDiffers).then_some(2);
                 Box::new(EncodeAudio::new(lane(kind), channels)?)
             }
-        });
+        };
+        feeds.push((kind, feed));
     }
     let movie = movie::gather(feeds, job)?;
     let merged = Merged {
-        video: video.cloned(),
-        audio: audio.cloned(),
+        video: video.filter(|_| movie.has(MediaKind::Video)).cloned(),
+        audio: audio.filter(|_| movie.has(MediaKind::Audio)).cloned(),
         bytes: movie.plan.file_len(),
         duration_nanos: movie.plan.duration().nanos(),
     };

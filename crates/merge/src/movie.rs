@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 use recorder_mp4::{MovieIndex, MoviePlan, PlanError, TrackSetup};
-use recorder_types::{RoomTime, Timescale, Timestamp};
+use recorder_types::{MediaKind, RoomTime, Timescale, Timestamp};
 
 use crate::error::MergeError;
 use crate::feed::{Feed, Media, Planned};
@@ -13,19 +13,26 @@ use crate::sink::Sink;
 /// A file of which everything but its media is known, and where that is.
 pub(crate) struct Movie {
     pub(crate) plan: MoviePlan,
+    /// Of its tracks, which are as many as `media`.
+    kinds: Vec<MediaKind>,
     media: Vec<Media>,
 }
 
 /// Takes all samples of `feeds`, by decode time. Feeds without any are left out.
-pub(crate) fn gather(mut feeds: Vec<Box<dyn Feed>>, job: &mut Job<'_>) -> Result<Movie, MergeError> {
+pub(crate) fn gather(
+    mut feeds: Vec<(MediaKind, Box<dyn Feed>)>,
+    job: &mut Job<'_>,
+) -> Result<Movie, MergeError> {
     let mut index = MovieIndex::new().with_origin(Timestamp::new(0, Timescale::HZ_90000));
     let mut tracks: Vec<(Box<dyn Feed>, Option<Planned>)> = Vec::new();
-    for mut feed in feeds.drain(..) {
+    let mut kinds = Vec::new();
+    for (kind, mut feed) in feeds.drain(..) {
         let Some(mut first) = feed.next(job)? else { continue };
         let Some(entry) = first.entry.take() else { continue };
         let setup = TrackSetup::new(entry, feed.timescale());
         index.add_track(setup).map_err(|source| unfit(job, source))?;
         tracks.push((feed, Some(first)));
+        kinds.push(kind);
     }
     if tracks.is_empty() {
         return Err(MergeError::Empty);
@@ -45,7 +52,7 @@ pub(crate) fn gather(mut feeds: Vec<Box<dyn Feed>>, job: &mut Job<'_>) -> Result
     }
     let media = tracks.into_iter().map(|(feed, _)| feed.finish()).collect::<Result<_, _>>()?;
     let plan = index.finish().map_err(|source| unfit(job, source))?;
-    Ok(Movie { plan, media })
+    Ok(Movie { plan, kinds, media })
 }
 
 fn unfit(job: &Job<'_>, source: PlanError) -> MergeError {
@@ -53,6 +60,11 @@ fn unfit(job: &Job<'_>, source: PlanError) -> MergeError {
 }
 
 impl Movie {
+    /// Whether it has a track of `kind`: segments may hold less than their playlists tell.
+    pub(crate) fn has(&self, kind: MediaKind) -> bool {
+        self.kinds.contains(&kind)
+    }
+
     /// Writes the file, front to back.
     pub(crate) fn write(mut self, job: &mut Job<'_>, sink: &mut dyn Sink) -> Result<(), MergeError> {
         let output = job.output;

@@ -218,6 +218,20 @@ fn sound_and_pictures_of_one_set_are_both_copied() {
 }
 
 #[test]
+fn what_a_set_of_both_does_not_hold_is_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut pictures_alone = Recording::new(folder.path(), "", ALICE, "main_audiovideo", annex_b());
+    pictures_alone.push(&pictures(320, 180, 4), RoomTime::ZERO);
+    pictures_alone.finish();
+    for (copy, video) in [(CopyMode::Auto, Method::Copy), (CopyMode::Never, Method::Encode(Reason::Asked))] {
+        let (_, reports) = merge(folder.path(), &options(|options| options.copy = copy));
+        let merged = reports[0].result.as_ref().unwrap();
+        assert_eq!((&merged.video, &merged.audio), (&Some(video), &None), "{copy:?}");
+        assert_eq!(Movie::open(folder.path(), NAME).tracks.len(), 1, "{copy:?}");
+    }
+}
+
+#[test]
 fn what_is_missing_empty_or_damaged_is_told_and_the_rest_is_merged() {
     let folder = tempfile::tempdir().unwrap();
     for user in [ALICE, "Ym9i"] {
@@ -329,6 +343,40 @@ fn what_cannot_be_opened_is_named_and_the_others_are_merged() {
     assert!(plan.skipped.iter().any(|skipped| skipped.reason == SkippedReason::Missing));
     assert!(reports.len() == 1 && reports[0].result.is_ok(), "{reports:?}");
     assert_eq!(Movie::open(folder.path(), NAME).of(true).len(), 150);
+}
+
+#[test]
+fn foreign_and_damaged_media_do_not_take_a_good_user_down() {
+    let folder = tempfile::tempdir().unwrap();
+    // Encoded users, what their only segment is, and whether it can be used.
+    let users = [
+        ("YQ..", "malformed/no-initial-keyframe.ts", true),
+        ("Yg..", "malformed/test-middle-pat-pmt.ts", true),
+        ("Yw..", "hls/ts-rollover/360p30_h264_48k_160_aac_ts-0000000024.ts", true),
+        ("ZA..", "mp4/sample.mp4", false),
+        ("ZQ..", "malformed/sample_cbs_truncated.adts", false),
+        ("Zg..", "malformed/Error_I_P.264", false),
+    ];
+    for (user, media, _) in users {
+        let Some(media) = media_file(media) else { return };
+        let stem = format!("1400000001_1001__UserId_s_{user}__UserId_e_main_audiovideo");
+        let segment = format!("{stem}_20231114221320000.ts");
+        fs::copy(media, folder.path().join(&segment)).unwrap();
+        let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:2,\n{segment}\n#EXT-X-ENDLIST\n");
+        fs::write(folder.path().join(format!("{stem}.m3u8")), text).unwrap();
+    }
+    for copy in [CopyMode::Auto, CopyMode::Never] {
+        let (_, reports) = merge(folder.path(), &options(|options| options.copy = copy));
+        assert_eq!(reports.len(), users.len());
+        for (report, (user, media, usable)) in reports.iter().zip(users) {
+            assert_eq!(report.user, user);
+            assert_eq!(report.result.is_ok(), usable, "{media}, {copy:?}: {:?}", report.result);
+            assert_eq!(report.skipped.is_empty(), usable, "{media}, {copy:?}: {:?}", report.skipped);
+            if usable {
+                clean(&Movie::open(folder.path(), &report.output));
+            }
+        }
+    }
 }
 
 #[test]
