@@ -193,12 +193,21 @@ fn a_single_stream_recording_has_no_layout() {
     assert!(matches!(changed, Err(EventError::NotMixed)), "{changed:?}");
 }
 
+/// Whose windows there are now.
+fn shown(sim: &Sim) -> Vec<String> {
+    let windows = &sim.core.arrangement().unwrap().windows;
+    windows.iter().map(|window| window.content.stream().unwrap().user.to_string()).collect()
+}
+
 #[test]
 fn windows_follow_who_comes_goes_and_mutes() {
     let mut sim = two(mixed_with(|mix| mix.fill = Fill::Black));
+    assert_eq!(sim.core.arrangement(), None, "nobody has sent anything");
     sim.run_to(3000);
+    assert_eq!(shown(&sim), ["alice", "bob"]);
     sim.leave("bob");
     sim.run_to(5000);
+    assert_eq!(shown(&sim), ["alice"]);
     // Muted: the microphone goes on and keeps the window.
     sim.unpublish("alice", MAIN, VIDEO);
     sim.run_to(6000);
@@ -212,6 +221,7 @@ fn windows_follow_who_comes_goes_and_mutes() {
     sim.event(layout(hiding)).unwrap();
     sim.unpublish("alice", MAIN, VIDEO);
     sim.run_to(10_000);
+    assert_eq!(shown(&sim), ["carol"]);
     sim.stop(LeaveCode::API_STOP);
     let seen = seen(&sim);
     assert_eq!(seen.pictures.len(), 150);

@@ -18,7 +18,15 @@ use support::{MAIN, VIDEO, id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_from_creation_to_the_end() {
-    let told = Told::new(100);
+    // Tasks that are over, with their segments.
+    let ended = Arc::<Mutex<Vec<(String, u64)>>>::default();
+    let over = Arc::clone(&ended);
+    let told = Told::with(|options| {
+        options.with_on_ended(move |task, outcome| {
+            let segments = outcome.status.files.iter().map(|file| file.segments).sum();
+            over.lock().unwrap().push((task.as_str().to_owned(), segments));
+        })
+    });
     told.enter(1, "early");
     let task = told.start(&create(1, "robot", "")).await;
     assert!((50..=90).contains(&task.len()), "{task}");
@@ -38,6 +46,8 @@ async fn a_task_from_creation_to_the_end() {
     let files = described.storage_file_list.unwrap();
     assert_eq!(files[0].user_id.as_deref(), Some("early"));
     assert!(files.iter().all(|file| file.file_name.ends_with("_main_audio.m3u8")), "{files:?}");
+    let status = told.service.status(&task.parse().unwrap()).await.unwrap();
+    assert_eq!(status.files.iter().map(|file| file.segments).collect::<Vec<_>>(), [1, 1]);
 
     let only_late = r#", "SubscribeStreamUserIds": {"SubscribeAudioUserIds": ["late"]}"#;
     assert_eq!(told.modify(&task, only_late), Ok(()));
@@ -49,6 +59,9 @@ async fn a_task_from_creation_to_the_end() {
     told.until_over(&task).await;
     assert_eq!(told.delete(APP, &task), Ok(task.clone()), "twice is once, also after the end");
     assert_eq!(told.modify(&task, ""), Err("ResourceNotFound".into()));
+    assert!(told.service.status(&task.parse().unwrap()).await.is_none());
+    told.until("the end is told", async || !ended.lock().unwrap().is_empty()).await;
+    assert_eq!(*ended.lock().unwrap(), [(task.clone(), 4)], "two segments of each");
 
     let story = told.story(&task);
     assert!(

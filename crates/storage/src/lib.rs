@@ -63,4 +63,4 @@ pub use journal::{Journal, JournalState};
 pub use key::ObjectKey;
 pub use retry::RetryOptions;
 pub use spool::{ClosedFile, PlaylistEnd, PlaylistVersion, Spool, SpoolError, SpoolFile, SpoolOptions};
-pub use uploader::{Finished, Report, Reports, Uploader, UploaderEnded, UploaderOptions};
+pub use uploader::{Backlog, Finished, Report, Reports, Uploader, UploaderEnded, UploaderOptions};

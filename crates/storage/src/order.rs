@@ -280,6 +280,11 @@ impl<F: Clone, V: Clone> Order<F, V> {
         self.files.len() + self.lists.iter().filter(|list| !list.versions.is_empty()).count()
     }
 
+    /// The file that has waited longest.
+    pub(crate) fn oldest(&self) -> Option<&F> {
+        self.files.first_key_value().map(|(_, file)| &file.payload)
+    }
+
     /// Every playlist that was ever named.
     pub(crate) fn playlists(&self) -> impl Iterator<Item = &ObjectName> {
         self.lists.iter().map(|list| &list.name)

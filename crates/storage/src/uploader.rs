@@ -1,6 +1,5 @@
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -109,6 +108,31 @@ impl Finished {
     }
 }
 
+/// What is on its way to the bucket, or waits for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backlog {
+    /// Files and playlists whose newest state is not in the bucket.
+    pub files: usize,
+    /// How long the oldest of these files has been waiting; zero without one.
+    pub lag: Duration,
+}
+
+/// The backlog, and since when its oldest file is in it.
+#[derive(Debug, Default)]
+struct Waiting(Mutex<(usize, Option<Instant>)>);
+
+impl Waiting {
+    fn set(&self, files: usize, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (files, since);
+    }
+
+    fn get(&self) -> Backlog {
+        let (files, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Backlog { files, lag: since.map_or(Duration::ZERO, |since| since.elapsed()) }
+    }
+}
+
 /// The uploader is gone, with the runtime that it ran on; the file stays in the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the uploader has ended")]
@@ -124,7 +148,7 @@ pub struct UploaderEnded;
 #[derive(Debug)]
 pub struct Uploader {
     commands: mpsc::UnboundedSender<Command>,
-    undelivered: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
 }
 
 /// The reports of one uploader, in the order of events.
@@ -168,14 +192,14 @@ impl Uploader {
     ) -> (Self, Reports) {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (reports, outbox) = mpsc::unbounded_channel();
-        let undelivered = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::<Waiting>::default();
         let driver = Driver {
             target: Arc::new(Target { bucket, directory, retry: options.retry }),
             place: spool.place(),
             order: Order::new(options.parallel),
             running: FuturesUnordered::new(),
             reports,
-            undelivered: Arc::clone(&undelivered),
+            waiting: Arc::clone(&waiting),
             redeliver_every: options.redeliver_every,
             settling: Vec::new(),
             finishing: Vec::new(),
@@ -186,7 +210,7 @@ impl Uploader {
             jobs: 0,
         };
         tokio::spawn(driver.run(inbox));
-        (Self { commands, undelivered }, Reports(outbox))
+        (Self { commands, waiting }, Reports(outbox))
     }
 
     /// Hands over a segment that the playlist `playlist` lists from its next version on.
@@ -222,6 +246,12 @@ impl Uploader {
         self.send(Command::Redeliver)
     }
 
+    /// What was handed over and is not delivered.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        self.waiting.get()
+    }
+
     /// Waits until everything handed over is delivered or kept. What was kept goes on being tried afterwards.
     ///
     /// With a store that is away this takes one last try of one file, not of all.
@@ -241,12 +271,19 @@ impl Uploader {
         {
             return finished;
         }
-        Finished::with_kept(self.undelivered.load(Ordering::Acquire))
+        Finished::with_kept(self.backlog().files)
     }
 
     fn send(&self, command: Command) -> Result<(), UploaderEnded> {
         self.commands.send(command).map_err(|_| UploaderEnded)
     }
+}
+
+/// A file and when it was handed over.
+#[derive(Clone)]
+struct Handed {
+    file: ClosedFile,
+    at: Instant,
 }
 
 /// Where everything goes, for the jobs.
@@ -269,10 +306,10 @@ enum DoneJob {
 struct Driver {
     target: Arc<Target>,
     place: Arc<Place>,
-    order: Order<ClosedFile, PlaylistVersion>,
+    order: Order<Handed, PlaylistVersion>,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     reports: mpsc::UnboundedSender<Report>,
-    undelivered: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     redeliver_every: Duration,
     settling: Vec<oneshot::Sender<Finished>>,
     finishing: Vec<oneshot::Sender<Finished>>,
@@ -292,7 +329,7 @@ impl Driver {
         loop {
             self.start_jobs();
             self.report_kept();
-            self.undelivered.store(self.order.undelivered(), Ordering::Release);
+            self.waiting.set(self.order.undelivered(), self.order.oldest().map(|handed| handed.at));
             if self.order.is_at_rest() {
                 for answer in self.settling.drain(..) {
                     // Whoever asked may have gone.
@@ -343,7 +380,8 @@ impl Driver {
     fn take(&mut self, command: Command) {
         match command {
             Command::File { file, playlist } => {
-                self.order.push_file(file.name().clone(), playlist.as_ref(), file);
+                let name = file.name().clone();
+                self.order.push_file(name, playlist.as_ref(), Handed { file, at: Instant::now() });
             }
             Command::Playlist(version) => {
                 let name = version.name().clone();
@@ -368,7 +406,7 @@ impl Driver {
             self.jobs += 1;
             self.running.push(match job {
                 Job::File { id, payload, effort } => Box::pin(async move {
-                    let result = target.put_segment(payload, effort, jitter).await;
+                    let result = target.put_segment(payload.file, effort, jitter).await;
                     Done { job: DoneJob::File { id }, result: result.map(|()| Claim::Ours) }
                 }),
                 Job::Playlist { list, serial, files, payload, effort } => {

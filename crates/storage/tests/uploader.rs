@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use object_store::ObjectStore;
 use recorder_storage::{
-    Bucket, BucketOptions, Durability, Finished, ObjectKey, PlaylistEnd, Report, Reports, RetryOptions,
-    Spool, Uploader, UploaderOptions,
+    Backlog, Bucket, BucketOptions, Durability, Finished, ObjectKey, PlaylistEnd, Report, Reports,
+    RetryOptions, Spool, Uploader, UploaderOptions,
 };
 use recorder_types::ObjectName;
 use testing::{FaultyStore, key};
@@ -161,6 +161,8 @@ async fn a_store_that_is_away_keeps_everything_and_gets_it_later() {
     assert!(before.elapsed() < Duration::from_secs(1), "one try, not one per file: {:?}", before.elapsed());
     // 100 segments, the playlists of two tracks that wait for them, and the third's, which nothing holds back.
     assert_eq!(finished, Finished::Kept(103));
+    let backlog = task.uploader.backlog();
+    assert_eq!((backlog.files, backlog.lag.as_secs()), (103, 500), "the first segment has waited longest");
     let reports = task.read();
     assert_eq!(reports.iter().filter(|line| *line == "error Unavailable").count(), 1, "told once");
     assert_eq!(reports.iter().filter(|line| line.starts_with("kept 0_")).count(), 50, "each told once");
@@ -176,6 +178,7 @@ async fn a_store_that_is_away_keeps_everything_and_gets_it_later() {
     }
     assert_eq!(last, "all delivered");
     assert!(before.elapsed() < Duration::from_secs(32), "within the interval");
+    assert_eq!(task.uploader.backlog(), Backlog::default());
     assert_delivered(&task, &store).await;
 }
 

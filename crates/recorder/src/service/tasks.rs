@@ -24,7 +24,7 @@ use super::auto::Template;
 use super::life::{LifeError, Stop, TaskLife};
 use super::options::{InvalidTask, subscription, task_options};
 use super::room::{Departure, Room, RoomKey};
-use crate::shell::{Clock, Recorder, Recording, RecordingOptions, SendError, Status};
+use crate::shell::{Clock, Outcome, Recorder, Recording, RecordingOptions, SendError, Status};
 use crate::task::{FileSetReport, RoomEvent, TaskState, track_type};
 
 /// How long a task may take to say how it is; after that the answer is how it was.
@@ -33,6 +33,7 @@ const DESCRIBE_PATIENCE: Duration = Duration::from_millis(40);
 type OpenBucket = Arc<dyn Fn(&StorageBucket) -> Result<Bucket, StorageError> + Send + Sync>;
 type Adjust = Arc<dyn Fn(&CreateRecording, RecordingOptions) -> RecordingOptions + Send + Sync>;
 type OnCallback = Arc<dyn Fn(SdkAppId, &CallbackBody) + Send + Sync>;
+type OnEnded = Arc<dyn Fn(&TaskId, &Outcome) + Send + Sync>;
 
 /// How a [`Service`] runs its tasks.
 #[derive(Clone)]
@@ -46,6 +47,7 @@ pub struct ServiceOptions {
     open: OpenBucket,
     adjust: Adjust,
     on_callback: OnCallback,
+    on_ended: OnEnded,
 }
 
 impl ServiceOptions {
@@ -62,6 +64,7 @@ impl ServiceOptions {
             open: Arc::new(open),
             adjust: Arc::new(|_, options| options),
             on_callback: Arc::new(|_, _| ()),
+            on_ended: Arc::new(|_, _| ()),
         }
     }
 
@@ -101,6 +104,13 @@ impl ServiceOptions {
         sink: impl Fn(SdkAppId, &CallbackBody) + Send + Sync + 'static,
     ) -> Self {
         self.on_callback = Arc::new(sink);
+        self
+    }
+
+    /// Calls `sink` when a task is over, with how it ended, on the runtime: it should not block.
+    #[must_use]
+    pub fn with_on_ended(mut self, sink: impl Fn(&TaskId, &Outcome) + Send + Sync + 'static) -> Self {
+        self.on_ended = Arc::new(sink);
         self
     }
 }
@@ -147,7 +157,7 @@ enum SlotPhase {
     },
     Started {
         recording: Recording,
-        last: Option<Status>,
+        last: Option<Box<Status>>,
     },
 }
 
@@ -254,6 +264,13 @@ impl Service {
         Ok(CreateCloudRecordingResponse { task_id: id.as_str().to_owned() })
     }
 
+    /// State, files and backlog of a task, as `DescribeCloudRecording` does not tell them; as they were last where the
+    /// task does not answer within 40 ms. `None` before there is an answer, and for a task that is over or unknown.
+    pub async fn status(&self, task: &TaskId) -> Option<Status> {
+        let (recording, _) = self.0.recording(task)?;
+        self.0.ask(task, recording).await
+    }
+
     /// `DescribeCloudRecording`.
     ///
     /// # Errors
@@ -264,14 +281,7 @@ impl Service {
     ) -> Result<DescribeCloudRecordingResponse, ServiceError> {
         let id = lock(&self.0.life).find(self.0.started.elapsed(), request.app, &request.task)?;
         let (recording, _) = self.0.recording(&id).ok_or(LifeError::NotFound)?;
-        let status = match recording {
-            // It may take its time, or be over.
-            Some(recording) => {
-                tokio::time::timeout(DESCRIBE_PATIENCE, recording.describe()).await.ok().flatten()
-            }
-            None => None,
-        };
-        let status = self.0.remember(&id, status);
+        let status = self.0.ask(&id, recording).await;
         let state = match (&status, lock(&self.0.life).is_running(&id)) {
             (_, false) => TaskStatus::Exited,
             (None, true) => TaskStatus::Idle,
@@ -482,9 +492,12 @@ impl Inner {
         let (inner, id, room) = (Arc::downgrade(self), id.clone(), room.clone());
         self.runtime.spawn(async move {
             // However it ended, there is nothing more to ask it.
-            let _ = recording.ended().await;
+            let outcome = recording.ended().await;
             if let Some(inner) = Weak::upgrade(&inner) {
                 inner.ended(&id, &room);
+                if let Ok(outcome) = outcome {
+                    (inner.options.on_ended)(&id, &outcome);
+                }
             }
         });
     }
@@ -546,14 +559,26 @@ impl Inner {
         Some((slot.phase.recording().cloned(), slot.canvas))
     }
 
+    /// How a task is; how it was last if it does not say so soon.
+    async fn ask(&self, id: &TaskId, recording: Option<Recording>) -> Option<Status> {
+        let status = match recording {
+            // It may take its time, or be over.
+            Some(recording) => {
+                tokio::time::timeout(DESCRIBE_PATIENCE, recording.describe()).await.ok().flatten()
+            }
+            None => None,
+        };
+        self.remember(id, status)
+    }
+
     /// The newest status that is known: `status`, or else the last one.
     fn remember(&self, id: &TaskId, status: Option<Status>) -> Option<Status> {
         match lock(&self.slots).get_mut(id).map(|slot| &mut slot.phase) {
             Some(SlotPhase::Started { last, .. }) => {
-                if status.is_some() {
-                    *last = status;
+                if let Some(status) = status {
+                    *last = Some(Box::new(status));
                 }
-                last.clone()
+                last.as_deref().cloned()
             }
             Some(SlotPhase::Starting { .. }) | None => status,
         }

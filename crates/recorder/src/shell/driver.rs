@@ -546,7 +546,14 @@ impl Driver {
     }
 
     fn status(&self) -> Status {
-        Status { state: self.core.state(), files: self.core.files().collect(), refused: self.core.refused() }
+        Status {
+            state: self.core.state(),
+            files: self.core.files().collect(),
+            refused: self.core.refused(),
+            backlog: self.uploader.backlog(),
+            #[cfg(feature = "mix")]
+            arrangement: self.core.arrangement().cloned(),
+        }
     }
 
     /// `now`, or the latest time so far if that is later.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use recorder_callback::LeaveCode;
+use recorder_storage::Backlog;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::clock::Clock;
@@ -54,6 +55,11 @@ pub struct Status {
     pub files: Vec<FileSetReport>,
     /// Inputs that were not recorded.
     pub refused: Refused,
+    /// What is on its way to the bucket.
+    pub backlog: Backlog,
+    /// Where everybody is in the mixed picture now; `None` before there is one, and for a single-stream task.
+    #[cfg(feature = "mix")]
+    pub arrangement: Option<recorder_layout::Arrangement>,
 }
 
 /// How a recording ended.

@@ -561,6 +561,13 @@ impl TaskCore {
         self.sets.iter().map(FileSet::report).chain(earlier)
     }
 
+    /// Where everybody is in the mixed picture now; `None` before there is one, and for a single-stream task.
+    #[cfg(feature = "mix")]
+    #[must_use]
+    pub fn arrangement(&self) -> Option<&recorder_layout::Arrangement> {
+        self.mix.as_ref()?.arrangement()
+    }
+
     /// Inputs that were not recorded.
     #[must_use]
     pub const fn refused(&self) -> Refused {

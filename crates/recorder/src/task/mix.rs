@@ -185,6 +185,8 @@ pub(super) struct RoomMix {
     mixer: Option<Mixer>,
     /// Who was arranged last; `None` if they have to be again.
     seats: Option<Vec<Seat>>,
+    /// As the picture is now.
+    arrangement: Option<Arrangement>,
     published: BTreeSet<StreamId>,
     /// Videos that wait for a key frame, which was asked for.
     waiting: BTreeSet<StreamId>,
@@ -205,6 +207,7 @@ impl RoomMix {
             asked: BTreeSet::new(),
             mixer: None,
             seats: None,
+            arrangement: None,
             published: BTreeSet::new(),
             waiting: BTreeSet::new(),
             is_failing: false,
@@ -297,13 +300,22 @@ impl RoomMix {
             .and_then(|arrangement| {
                 mixer
                     .set_scene(at, scene(&self.options, &self.drawn, &arrangement))
-                    .map_err(MixOptionsError::Mix)
+                    .map_err(MixOptionsError::Mix)?;
+                Ok(arrangement)
             });
-        if let Err(error) = shown {
+        match shown {
+            Ok(arrangement) => self.arrangement = Some(arrangement),
             // Not expected: the layout was checked against the canvas, everybody is listed once and times do not go
             // back.
-            tracing::error!(error = &error as &dyn std::error::Error, "the picture stays as it is");
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the picture stays as it is");
+            }
         }
+    }
+
+    /// The windows as they were shown last; `None` before anything is mixed.
+    pub(super) const fn arrangement(&self) -> Option<&Arrangement> {
+        self.arrangement.as_ref()
     }
 
     /// Takes what a track gave. Says whether its stream has just begun to wait for a key frame.

@@ -52,6 +52,8 @@ pub async fn suite(bucket: &Bucket, large: usize) {
     // Replacing puts.
     let playlist = key("suite/task01/1400000001_1001__UserId_s_YWxpY2U.__UserId_e_main_audio.m3u8");
     assert!(matches!(bucket.get(&playlist).await, Err(StorageError::NotFound { .. })));
+    assert!(matches!(bucket.size(&playlist).await, Err(StorageError::NotFound { .. })));
+    assert!(matches!(bucket.get_range(&playlist, 0..1).await, Err(StorageError::NotFound { .. })));
     for text in ["one", "", "another, longer"] {
         bucket.put(&playlist, text.into()).await.unwrap();
         assert_eq!(bucket.get(&playlist).await.unwrap(), text);
@@ -64,6 +66,12 @@ pub async fn suite(bucket: &Bucket, large: usize) {
         let data = content(size, 1);
         bucket.put_file(&segment, &file(spool.path(), "a", &data), PutMode::Create).await.unwrap();
         assert_eq!(bucket.get(&segment).await.unwrap(), data, "{size} bytes");
+        let bytes = u64::try_from(size).unwrap();
+        assert_eq!(bucket.size(&segment).await.unwrap(), bytes);
+        if size > 0 {
+            let middle = bucket.get_range(&segment, bytes / 2..bytes + 1).await.unwrap();
+            assert_eq!(middle, data.get(size / 2..).unwrap(), "{size} bytes, from the middle on");
+        }
         bucket.put_file(&segment, &file(spool.path(), "b", &data), PutMode::Create).await.unwrap();
 
         let mut others = vec![content(size + 1, 1)];
