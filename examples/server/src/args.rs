@@ -1,0 +1,42 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Serves the recording API of TRTC (version 2019-07-22): an official SDK with its endpoint set to this address goes on
+/// working.
+///
+/// Stop it with SIGTERM or SIGINT: open segments are closed and uploads finished first. A second signal ends it at once.
+#[derive(Debug, Parser)]
+#[command(name = "server", version)]
+pub(crate) struct Args {
+    /// Where calls come in. Speaks HTTP: put TLS in front of it where calls cross a network.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+
+    /// Who may call: {"<SecretId>": {"SecretKey": "…", "SdkAppIds": [1400000001], "AppSecret": "…", "CallbackUrl": "…",
+    /// "CallbackKey": "…"}}; the last three may be left out.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) keys: PathBuf,
+
+    /// Directory for files until they are delivered.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spool: PathBuf,
+
+    /// Lets /control put simulated people and files into rooms, and dismiss them. Unsigned, so only with a loopback
+    /// address.
+    #[arg(long)]
+    pub(crate) control: bool,
+
+    /// Lets callbacks, images of layouts and EndpointUrl reach private and loopback addresses.
+    #[arg(long)]
+    pub(crate) allow_private_urls: bool,
+
+    /// Puts every object into one place, whatever vendor and bucket a request names: a directory, or the URL of a bucket.
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) storage_override: Option<String>,
+
+    /// Tasks that run at a time.
+    #[arg(long, value_name = "N", default_value_t = recorder::api::MAX_RUNNING_TASKS)]
+    pub(crate) max_tasks: usize,
+}

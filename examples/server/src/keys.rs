@@ -1,0 +1,220 @@
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use recorder::api::Secret;
+use recorder::callback::{CallbackKey, CallbackUrl, InvalidCallbackKey};
+use recorder::types::SdkAppId;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+/// A key file is as long as this, at most.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Who may call, by `SecretId`.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    by_id: HashMap<String, Key>,
+}
+
+/// One key of the file.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(crate) struct Key {
+    pub(crate) secret_key: Secret,
+    sdk_app_ids: Vec<u32>,
+    /// Turns the check of `UserSig` on.
+    pub(crate) app_secret: Option<Secret>,
+    callback_url: Option<String>,
+    callback_key: Option<Secret>,
+}
+
+/// Who is told what happens in the tasks of an application.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CallbackTarget {
+    pub(crate) url: CallbackUrl,
+    key: Option<Secret>,
+}
+
+impl CallbackTarget {
+    pub(crate) fn key(&self) -> Result<Option<CallbackKey>, InvalidCallbackKey> {
+        self.key.as_ref().map(|key| key.expose().parse()).transpose()
+    }
+}
+
+impl Key {
+    pub(crate) fn may_use(&self, app: SdkAppId) -> bool {
+        self.sdk_app_ids.contains(&app.get())
+    }
+
+    fn callback(&self) -> Result<Option<CallbackTarget>, &'static str> {
+        let Some(url) = &self.callback_url else {
+            return match self.callback_key {
+                Some(_) => Err("CallbackKey without CallbackUrl"),
+                None => Ok(None),
+            };
+        };
+        let url = url
+            .parse()
+            .map_err(|_| "CallbackUrl is not one: http:// or https://, at most 2083 characters")?;
+        let target = CallbackTarget { url, key: self.callback_key.clone() };
+        target.key().map_err(|_| "CallbackKey is not 1 to 32 of a-z A-Z 0-9")?;
+        Ok(Some(target))
+    }
+}
+
+impl Keys {
+    /// Reads the file.
+    pub(crate) fn read(path: &Path) -> Result<Self, KeysError> {
+        let io = |source| KeysError::Read { path: path.to_owned(), source };
+        let len = std::fs::metadata(path).map_err(io)?.len();
+        if len > MAX_FILE_BYTES {
+            return Err(KeysError::TooLong { path: path.to_owned(), len });
+        }
+        Self::from_json(&std::fs::read(path).map_err(io)?)
+    }
+
+    fn from_json(json: &[u8]) -> Result<Self, KeysError> {
+        let Unique(by_id) = serde_json::from_slice(json)
+            .map_err(|error| KeysError::Json { line: error.line(), column: error.column() })?;
+        if by_id.is_empty() {
+            return Err(KeysError::Empty);
+        }
+        let id_byte = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+        for (id, key) in &by_id {
+            let wrong = |what| Err(KeysError::Entry { id: id.escape_debug().to_string(), what });
+            if !(1..=128).contains(&id.len()) || !id.bytes().all(id_byte) {
+                return wrong("a SecretId is 1 to 128 of A-Z a-z 0-9 - _");
+            }
+            if key.secret_key.is_empty() || key.app_secret.as_ref().is_some_and(Secret::is_empty) {
+                return wrong("a secret is empty");
+            }
+            if key.sdk_app_ids.is_empty() || key.sdk_app_ids.contains(&0) {
+                return wrong("SdkAppIds is empty or has a 0");
+            }
+            if let Err(what) = key.callback() {
+                return wrong(what);
+            }
+        }
+        let keys = Self { by_id };
+        keys.callbacks().map(|_| keys)
+    }
+
+    /// A key and its id as the file has it.
+    pub(crate) fn entry(&self, id: &str) -> Option<(&str, &Key)> {
+        self.by_id.get_key_value(id).map(|(id, key)| (id.as_str(), key))
+    }
+
+    /// The callbacks of each application.
+    pub(crate) fn callbacks(&self) -> Result<HashMap<SdkAppId, CallbackTarget>, KeysError> {
+        let mut targets = HashMap::new();
+        for key in self.by_id.values() {
+            let Some(target) = key.callback().unwrap_or_default() else { continue };
+            for app in key.sdk_app_ids.iter().copied().map(SdkAppId::new) {
+                match targets.entry(app) {
+                    Entry::Vacant(entry) => drop(entry.insert(target.clone())),
+                    Entry::Occupied(entry) if *entry.get() == target => {}
+                    Entry::Occupied(_) => return Err(KeysError::TwoCallbacks { app }),
+                }
+            }
+        }
+        Ok(targets)
+    }
+}
+
+/// A map of which no name is there twice.
+struct Unique(HashMap<String, Key>);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Unique;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of keys")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
+                let mut keys = HashMap::new();
+                while let Some((id, key)) = map.next_entry()? {
+                    if keys.insert(id, key).is_some() {
+                        return Err(serde::de::Error::custom("twice"));
+                    }
+                }
+                Ok(Unique(keys))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// Why the key file cannot be used: who runs the server has to change it. Nothing of its values is told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeysError {
+    #[error("{path}", path = path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{path}: {len} bytes, of {MAX_FILE_BYTES} at most", path = path.display())]
+    TooLong { path: PathBuf, len: u64 },
+    #[error(
+        "line {line}, column {column}: not JSON, a member that is unknown, missing or of another type, or a SecretId given twice"
+    )]
+    Json { line: usize, column: usize },
+    #[error("no key in it: nobody could call")]
+    Empty,
+    #[error("SecretId {id}: {what}")]
+    Entry { id: String, what: &'static str },
+    #[error("SdkAppId {app} has two different callbacks")]
+    TwoCallbacks { app: SdkAppId },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_opens_its_applications_and_no_other() {
+        let json = br#"{"AKID1": {"SecretKey": "s3cret", "SdkAppIds": [1, 2], "AppSecret": "a"},
+            "AKID2": {"SecretKey": "t", "SdkAppIds": [2], "CallbackUrl": "http://a/", "CallbackKey": "k1"}}"#;
+        let keys = Keys::from_json(json).unwrap();
+        let key = keys.entry("AKID1").unwrap().1;
+        assert!(key.may_use(SdkAppId::new(2)) && !key.may_use(SdkAppId::new(3)));
+        assert!(key.app_secret.is_some() && keys.entry("AKID2").unwrap().1.app_secret.is_none());
+        assert!(keys.entry("akid1").is_none());
+        assert!(keys.callbacks().unwrap().keys().eq([&SdkAppId::new(2)]));
+        assert!(!format!("{keys:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn what_is_no_key_file_is_refused_and_not_quoted() {
+        let entry = |more: &str| format!(r#"{{"a": {{"SecretKey": "s3cret", "SdkAppIds": [1]{more}}}}}"#);
+        for (json, why) in [
+            ("{}".to_owned(), "nobody"),
+            ("[]".to_owned(), "not JSON"),
+            (r#"{"a": {"SecretKey": "s3cret"}}"#.to_owned(), "missing"),
+            (r#"{"a": {"SecretKey": "s3cret", "SdkAppIds": []}}"#.to_owned(), "empty"),
+            (r#"{"a": {"SecretKey": "", "SdkAppIds": [1]}}"#.to_owned(), "empty"),
+            (r#"{"a b": {"SecretKey": "s3cret", "SdkAppIds": [1]}}"#.to_owned(), "A-Z"),
+            (entry(r#", "Secretkey": "s3cret2""#), "unknown"),
+            (entry(r#", "CallbackUrl": "ftp://s3cret/""#), "CallbackUrl"),
+            (entry(r#", "CallbackKey": "s3cret""#), "CallbackUrl"),
+            (entry(r#", "CallbackUrl": "http://a/", "CallbackKey": "s3cret!""#), "CallbackKey"),
+            (
+                r#"{"a": {"SecretKey": "x", "SdkAppIds": [1]}, "a": {"SecretKey": "s3cret", "SdkAppIds": [1]}}"#.to_owned(),
+                "twice",
+            ),
+            (
+                r#"{"a": {"SecretKey": "x", "SdkAppIds": [1], "CallbackUrl": "http://a/"},
+                    "b": {"SecretKey": "x", "SdkAppIds": [1], "CallbackUrl": "http://b/"}}"#.to_owned(),
+                "two different",
+            ),
+        ] {
+            let error = Keys::from_json(json.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(why), "{json}: {error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+}

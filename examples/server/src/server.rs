@@ -1,0 +1,279 @@
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use futures_util::future::join_all;
+use recorder::api::Action;
+use recorder::callback::{AddressPolicy, Counts, Deliverer, DelivererOptions, Payload, StartStatus};
+use recorder::storage::{Bucket, BucketOptions, StorageError};
+use recorder::types::SdkAppId;
+use recorder::{Recorder, RecorderOptions, Service, ServiceOptions, bucket_address};
+use tokio::net::TcpListener;
+
+use crate::args::Args;
+use crate::board::Board;
+use crate::connections::{self, Peer};
+use crate::keys::Keys;
+use crate::limit::Limiter;
+use crate::metrics::{Gauges, Metrics};
+use crate::rooms::Rooms;
+use crate::{api, control, ui};
+
+type AnyError = Box<dyn Error + Send + Sync>;
+
+/// How old what is shown of a task may be.
+const FRESH: Duration = Duration::from_millis(500);
+/// How long the callback servers may still take what they were told, when the server ends.
+const CALLBACK_PATIENCE: Duration = Duration::from_secs(75);
+
+/// Everything that calls share.
+pub(crate) struct Server {
+    pub(crate) service: Service,
+    pub(crate) keys: Keys,
+    pub(crate) policy: AddressPolicy,
+    pub(crate) board: Arc<Board>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// With `--control`.
+    pub(crate) rooms: Option<Rooms>,
+    /// With `--storage-override`: where every object is.
+    pub(crate) bucket: Option<Bucket>,
+    deliverers: HashMap<SdkAppId, Deliverer>,
+    limiter: Mutex<Limiter>,
+    zero: Instant,
+    sampled: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Server {
+    /// Sets everything up; takes no calls yet.
+    fn new(args: &Args) -> Result<Self, AnyError> {
+        if args.control && !args.listen.ip().is_loopback() {
+            return Err(
+                "--control is not signed: it needs a loopback address, as --listen 127.0.0.1:8080".into()
+            );
+        }
+        let keys = Keys::read(&args.keys)
+            .map_err(|error| format!("--keys: {}", recorder::types::with_causes(&error)))?;
+        let policy =
+            if args.allow_private_urls { AddressPolicy::AllowPrivate } else { AddressPolicy::PublicOnly };
+        let bucket = args.storage_override.as_deref().map(open_override).transpose()?;
+        let deliverers = deliverers(&keys, policy)?;
+        let (board, metrics) = (Arc::<Board>::default(), Arc::<Metrics>::default());
+
+        let opened = bucket.clone();
+        let open = move |named: &recorder::api::StorageBucket| match &opened {
+            Some(bucket) => Ok(bucket.clone()),
+            None => Bucket::open(bucket_address(named).expose(), BucketOptions::default()),
+        };
+        let told = deliverers.clone();
+        let (shown, counted) = (Arc::clone(&board), Arc::clone(&metrics));
+        let ended = Arc::clone(&board);
+        let options = ServiceOptions::new(open)
+            .with_max_running(args.max_tasks)
+            .with_adjust(move |request, options| {
+                let options = options.with_image_policy(policy);
+                match told.get(&request.app) {
+                    Some(deliverer) => options.with_deliverer(deliverer.clone()),
+                    None => options,
+                }
+            })
+            .with_on_callback(move |app, body| {
+                match body.event().payload() {
+                    Payload::RecorderStart(StartStatus::STARTED) => counted.task_started(),
+                    Payload::RecorderStop(code) => counted.task_left(code.number()),
+                    _ => {}
+                }
+                shown.event(app, body);
+            })
+            .with_on_ended(move |task, outcome| ended.ended(task, outcome));
+        let service = Service::new(Recorder::new(RecorderOptions::new(&args.spool)), options);
+        Ok(Self {
+            rooms: args.control.then(|| Rooms::new(service.clone())),
+            service,
+            keys,
+            policy,
+            board,
+            metrics,
+            bucket,
+            deliverers,
+            limiter: Mutex::default(),
+            zero: Instant::now(),
+            sampled: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Whether a key may make one more call of an action now.
+    pub(crate) fn may_call(&self, secret_id: &str, action: Action) -> bool {
+        let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        limiter.take(self.zero.elapsed(), secret_id, action)
+    }
+
+    /// Asks every task how it is, unless that was done a moment ago.
+    pub(crate) async fn sample(&self) {
+        let mut sampled = self.sampled.lock().await;
+        if sampled.is_some_and(|at| at.elapsed() < FRESH) {
+            return;
+        }
+        join_all(self.board.alive().into_iter().map(async |task| {
+            if let Some(status) = self.service.status(&task).await {
+                self.board.status(&task, status);
+            }
+        }))
+        .await;
+        *sampled = Some(Instant::now());
+    }
+
+    fn callback_counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        for counts in self.deliverers.values().map(Deliverer::counts) {
+            sum.delivered += counts.delivered;
+            sum.given_up += counts.given_up;
+            sum.refused += counts.refused;
+            sum.failed_attempts += counts.failed_attempts;
+            sum.pending += counts.pending;
+        }
+        sum
+    }
+
+    /// Ends every task, and waits until files are delivered or kept and callbacks told or given up.
+    async fn shut_down(&self) {
+        self.service.shut_down().await;
+        let told = join_all(self.deliverers.values().map(Deliverer::finish));
+        if tokio::time::timeout(CALLBACK_PATIENCE, told).await.is_err() {
+            tracing::error!("a callback server did not take everything in time");
+        }
+    }
+}
+
+fn open_override(address: &str) -> Result<Bucket, AnyError> {
+    Bucket::open(address, BucketOptions::default()).map_err(|error| match error {
+        StorageError::FeatureOff { scheme, .. } => {
+            format!("--storage-override: this program has no {scheme}:// buckets").into()
+        }
+        error => format!("--storage-override: {}", recorder::types::with_causes(&error)).into(),
+    })
+}
+
+fn deliverers(keys: &Keys, policy: AddressPolicy) -> Result<HashMap<SdkAppId, Deliverer>, AnyError> {
+    let mut deliverers = HashMap::new();
+    for (app, target) in keys.callbacks()? {
+        let options = DelivererOptions::default().with_policy(policy);
+        let deliverer = Deliverer::new(target.url.clone(), target.key()?, app, options).map_err(|error| {
+            let why = recorder::types::with_causes(&error);
+            format!("CallbackUrl of SdkAppId {app}: {why} (--allow-private-urls permits private addresses)")
+        })?;
+        deliverers.insert(app, deliverer);
+    }
+    Ok(deliverers)
+}
+
+/// Serves until a signal comes; then closes and delivers what is there. A second signal ends it at once.
+pub(crate) async fn run(args: &Args) -> Result<(), AnyError> {
+    let server = Arc::new(Server::new(args)?);
+    let listener =
+        TcpListener::bind(args.listen).await.map_err(|error| format!("--listen {}: {error}", args.listen))?;
+    let address = listener.local_addr()?;
+    eprintln!("listening on http://{address}/");
+    if address.ip().is_loopback() {
+        eprintln!("the page is http://{address}/ui");
+    }
+    connections::serve(listener, router(&server), signal()?).await;
+    eprintln!("ending: {} tasks are closed and delivered", server.service.running());
+    let again = signal()?;
+    tokio::select! {
+        () = server.shut_down() => Ok(()),
+        () = again => Err("ended by a second signal: what was not delivered is in the spool".into()),
+    }
+}
+
+fn router(server: &Arc<Server>) -> Router {
+    let local = control::routes().merge(ui::routes()).layer(from_fn(local_only));
+    Router::new()
+        .route("/", any(api::call))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/metrics", get(metrics))
+        .merge(local)
+        .with_state(Arc::clone(server))
+}
+
+async fn metrics(State(server): State<Arc<Server>>) -> Response {
+    server.sample().await;
+    let (recorded_bytes, undelivered, lag) = server.board.totals();
+    let gauges = Gauges {
+        running: server.service.running(),
+        participants: server.rooms.as_ref().map_or(0, Rooms::count),
+        recorded_bytes,
+        undelivered,
+        lag,
+        callbacks: server.callback_counts(),
+    };
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], server.metrics.to_text(&gauges)).into_response()
+}
+
+/// The page and `/control` are not signed: they are for this machine, and for pages that came from here. A page of
+/// somebody else's whose name was pointed to this machine has that name in `Host`.
+async fn local_only(request: Request, next: Next) -> Response {
+    let is_local_peer = request.extensions().get::<Peer>().is_some_and(|Peer(peer)| peer.ip().is_loopback());
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    if is_local_peer && host.is_some_and(is_local_host) {
+        return next.run(request).await;
+    }
+    (
+        StatusCode::FORBIDDEN,
+        "only from this machine, by a loopback address: use a tunnel, as ssh -L 8080:127.0.0.1:8080\n",
+    )
+        .into_response()
+}
+
+fn is_local_host(host: &str) -> bool {
+    let Ok(url) = url::Url::parse(&format!("http://{host}/")) else { return false };
+    match url.host() {
+        Some(url::Host::Ipv4(v4)) => v4.is_loopback(),
+        Some(url::Host::Ipv6(v6)) => v6.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// Comes when the program is asked to end.
+fn signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_local() {
+        for host in ["127.0.0.1:8080", "127.1.2.3", "localhost", "localhost:80", "[::1]:8080", "LOCALHOST"] {
+            assert!(is_local_host(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::]",
+            "",
+            "a b",
+            "localhost@evil.example",
+        ] {
+            assert!(!is_local_host(host), "{host}");
+        }
+    }
+}
