@@ -23,6 +23,9 @@ use serde_json::{Value, json};
 /// From call to call of one action: the 20 in a second that pass, and a little slack for the clocks.
 const PACE: Duration = Duration::from_millis(52);
 
+/// From one part to the next, which calls the same actions at the full pace again.
+const BREATH: Duration = Duration::from_millis(1100);
+
 /// How long deleted tasks may take to deliver their files.
 const END_PATIENCE: Duration = Duration::from_secs(300);
 
@@ -119,7 +122,9 @@ fn main() -> ExitCode {
     let tasks: Vec<String> = (0..args.tasks).filter_map(|n| caller.create(&format!("robot{n}"))).collect();
     eprintln!("{} tasks run", tasks.len());
 
+    std::thread::sleep(BREATH);
     let told = call_for_a_while(&args, &tasks);
+    std::thread::sleep(BREATH);
     let lost = lost(&mut caller, &tasks);
     let mut is_good = lost == 0 && tasks.len() == args.tasks;
     for (action, told) in [("all but what follows", caller.told)].into_iter().chain(told) {
