@@ -53,6 +53,15 @@ struct Told {
     wrong: BTreeMap<String, usize>,
 }
 
+impl Told {
+    fn append(&mut self, other: Self) {
+        self.times.extend(other.times);
+        for (code, count) in other.wrong {
+            *self.wrong.entry(code).or_default() += count;
+        }
+    }
+}
+
 /// One thread's client, that calls one action at its pace.
 struct Caller {
     client: Client,
@@ -125,7 +134,10 @@ fn main() -> ExitCode {
     std::thread::sleep(BREATH);
     let told = call_for_a_while(&args, &tasks);
     std::thread::sleep(BREATH);
-    let lost = lost(&mut caller, &tasks);
+    // The connection has rested for long, and the server may have closed it.
+    let mut last = Caller::new(&args);
+    let lost = lost(&mut last, &tasks);
+    caller.told.append(last.told);
     let mut is_good = lost == 0 && tasks.len() == args.tasks;
     for (action, told) in [("all but what follows", caller.told)].into_iter().chain(told) {
         eprintln!("{action}: {}", show(&told));

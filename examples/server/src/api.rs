@@ -98,7 +98,7 @@ async fn answer(
     }
     if let Request::Create(request) = &request {
         check_user_sig(request, authorized.key, now)?;
-        check_storage(request, server.policy)?;
+        check_storage(&request.storage, server.policy)?;
     }
     perform(server, request).await
 }
@@ -233,8 +233,8 @@ fn check_user_sig(request: &CreateRecording, key: &Key, now: UnixMillis) -> Resu
 }
 
 /// Whether the bucket's address leads to a vendor, or to an endpoint that is not private. Names are not looked up.
-fn check_storage(request: &CreateRecording, policy: AddressPolicy) -> Result<(), ServiceError> {
-    let Storage::Bucket(StorageBucket { vendor, region, bucket, endpoint, .. }) = &request.storage else {
+pub(crate) fn check_storage(storage: &Storage, policy: AddressPolicy) -> Result<(), ServiceError> {
+    let Storage::Bucket(StorageBucket { vendor, region, bucket, endpoint, .. }) = storage else {
         return Ok(());
     };
     let refused = |member: &str, why: &str| {
@@ -278,11 +278,7 @@ async fn perform(server: &Arc<Server>, request: Request) -> Result<Reply, Servic
     match request {
         Request::Create(request) => {
             let server = Arc::clone(server);
-            let created = tokio::spawn(async move {
-                let created = server.service.create(&request).await?;
-                server.board.created(&created.task_id, &request);
-                Ok(created)
-            });
+            let created = tokio::spawn(async move { server.service.create(&request).await });
             let failed =
                 |_| ServiceError::new(ErrorCode::InternalErrorCrInternalError, "the task could not start");
             created.await.map_err(failed)?.map(Reply::Create)

@@ -36,6 +36,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) storage_override: Option<String>,
 
+    /// Records the rooms of applications without a call, by a template for each: {"<SdkAppId>": {"StorageParams": {…},
+    /// "ResumptionTimeout": 30, …}}.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) auto_record: Option<PathBuf>,
+
     /// Tasks that run at a time.
     #[arg(long, value_name = "N", default_value_t = recorder::api::MAX_RUNNING_TASKS)]
     pub(crate) max_tasks: usize,

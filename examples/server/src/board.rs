@@ -37,13 +37,15 @@ struct Entry {
     app: SdkAppId,
     room_label: String,
     robot: String,
-    /// Known of tasks that a call made.
+    /// Known since the task was made.
     room: Option<RoomKey>,
     is_mixed: bool,
     keeps_hls: bool,
     directory: Option<ObjectKey>,
     began: UnixMillis,
     phase: Phase,
+    /// Something was told of it.
+    is_shown: bool,
     leave: Option<LeaveCode>,
     files: Vec<FileSetReport>,
     arrangement: Option<Arrangement>,
@@ -69,7 +71,7 @@ pub(crate) struct TaskView {
     room: String,
     #[serde(skip)]
     pub(crate) key: Option<RoomKey>,
-    /// As in a request: 1 is a number. Not known of tasks that no call made.
+    /// As in a request: 1 is a number.
     room_id_type: Option<u8>,
     robot: String,
     is_mixed: bool,
@@ -143,19 +145,17 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A task was made by `request`.
-    pub(crate) fn created(&self, task: &str, request: &CreateRecording) {
-        let Ok(task) = task.parse::<TaskId>() else { return };
+    /// A task is being made by `request`. It is shown from its first event on.
+    pub(crate) fn made(&self, task: &TaskId, request: &CreateRecording) {
         let mut entries = self.lock();
-        // Its first event may have come before, or not yet.
         let new = || Entry::new(request.app, request.room.to_string(), &request.robot, unix_now());
-        let entry = entries.entry(&task, new);
+        let entry = entries.entry(task, new);
         entry.room = Some(RoomKey { app: request.app, room: request.room.clone() });
         entry.is_mixed = matches!(request.mode, RecordMode::Mixed(_));
         entry.keeps_hls = !matches!(request.record.output, OutputFormat::Mp4 | OutputFormat::Aac);
         if let Storage::Bucket(bucket) = &request.storage {
             let prefix = bucket.prefix.components().iter().map(|component| component.as_str());
-            entry.directory = ObjectKey::of_task(prefix, &task).ok();
+            entry.directory = ObjectKey::of_task(prefix, task).ok();
         }
     }
 
@@ -166,6 +166,7 @@ impl Board {
         let at = event.time();
         let new = || Entry::new(app, event.room().as_str().to_owned(), event.robot(), at);
         let entry = entries.entry(event.task(), new);
+        entry.is_shown = true;
         match event.payload() {
             Payload::RecorderStart(StartStatus::STARTED) => entry.began = at,
             Payload::RecorderStart(_) => {
@@ -228,7 +229,7 @@ impl Board {
     /// Tasks that are not over.
     pub(crate) fn alive(&self) -> Vec<TaskId> {
         let entries = self.lock();
-        let alive = entries.by_id.iter().filter(|(_, entry)| entry.phase != Phase::Over);
+        let alive = entries.by_id.iter().filter(|(_, entry)| entry.is_shown && entry.phase != Phase::Over);
         alive.map(|(task, _)| task.clone()).collect()
     }
 
@@ -250,7 +251,10 @@ impl Board {
     pub(crate) fn view(&self) -> Vec<TaskView> {
         let entries = self.lock();
         let newest_first = entries.order.iter().rev();
-        newest_first.filter_map(|task| Some(entries.by_id.get(task)?.view(task))).collect()
+        let shown = |task: &TaskId| {
+            entries.by_id.get(task).filter(|entry| entry.is_shown).map(|entry| entry.view(task))
+        };
+        newest_first.filter_map(shown).collect()
     }
 }
 
@@ -264,7 +268,9 @@ impl Entries {
 
     fn forget_oldest(&mut self) {
         while self.order.len() > MAX_TASKS {
-            let is_over = |task: &TaskId| self.by_id.get(task).is_none_or(|entry| entry.phase == Phase::Over);
+            let is_over = |task: &TaskId| {
+                self.by_id.get(task).is_none_or(|entry| entry.phase == Phase::Over || !entry.is_shown)
+            };
             let Some(oldest) = self.order.iter().position(is_over) else { return };
             if let Some(entry) = self.order.remove(oldest).and_then(|task| self.by_id.remove(&task)) {
                 self.forgotten_bytes += entry.bytes();
@@ -285,6 +291,7 @@ impl Entry {
             directory: None,
             began,
             phase: Phase::Idle,
+            is_shown: false,
             leave: None,
             files: Vec::new(),
             arrangement: None,

@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 /// Connections at a time; more wait to be taken.
 const MAX_CONNECTIONS: usize = 1024;
 /// How long the head of a request may take, and a connection may rest before the next one.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 /// How long calls that are being answered have at the end.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a request's head: the longest query and then some.

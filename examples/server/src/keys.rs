@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use recorder::api::Secret;
@@ -9,7 +10,7 @@ use recorder::types::SdkAppId;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-/// A key file is as long as this, at most.
+/// A file of settings is as long as this, at most.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Who may call, by `SecretId`.
@@ -67,17 +68,11 @@ impl Key {
 impl Keys {
     /// Reads the file.
     pub(crate) fn read(path: &Path) -> Result<Self, KeysError> {
-        let io = |source| KeysError::Read { path: path.to_owned(), source };
-        let len = std::fs::metadata(path).map_err(io)?.len();
-        if len > MAX_FILE_BYTES {
-            return Err(KeysError::TooLong { path: path.to_owned(), len });
-        }
-        Self::from_json(&std::fs::read(path).map_err(io)?)
+        Self::from_json(&read(path)?)
     }
 
     fn from_json(json: &[u8]) -> Result<Self, KeysError> {
-        let Unique(by_id) = serde_json::from_slice(json)
-            .map_err(|error| KeysError::Json { line: error.line(), column: error.column() })?;
+        let Unique(by_id): Unique<Key> = serde_json::from_slice(json).map_err(FileError::from)?;
         if by_id.is_empty() {
             return Err(KeysError::Empty);
         }
@@ -124,33 +119,43 @@ impl Keys {
 }
 
 /// A map of which no name is there twice.
-struct Unique(HashMap<String, Key>);
+pub(crate) struct Unique<V>(pub(crate) HashMap<String, V>);
 
-impl<'de> Deserialize<'de> for Unique {
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Unique;
+        struct Entries<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
+            type Value = Unique<V>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of keys")
+                f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique, A::Error> {
-                let mut keys = HashMap::new();
-                while let Some((id, key)) = map.next_entry()? {
-                    if keys.insert(id, key).is_some() {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique<V>, A::Error> {
+                let mut entries = HashMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    if entries.insert(name, value).is_some() {
                         return Err(serde::de::Error::custom("twice"));
                     }
                 }
-                Ok(Unique(keys))
+                Ok(Unique(entries))
             }
         }
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(Entries(PhantomData))
     }
 }
 
-/// Why the key file cannot be used: who runs the server has to change it. Nothing of its values is told.
+/// The whole of a small file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    let io = |source| FileError::Read { path: path.to_owned(), source };
+    let len = std::fs::metadata(path).map_err(io)?.len();
+    if len > MAX_FILE_BYTES {
+        return Err(FileError::TooLong { path: path.to_owned(), len });
+    }
+    std::fs::read(path).map_err(io)
+}
+
+/// Why a file of settings cannot be read. Nothing of its values is told.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum KeysError {
+pub(crate) enum FileError {
     #[error("{path}", path = path.display())]
     Read {
         path: PathBuf,
@@ -160,9 +165,22 @@ pub(crate) enum KeysError {
     #[error("{path}: {len} bytes, of {MAX_FILE_BYTES} at most", path = path.display())]
     TooLong { path: PathBuf, len: u64 },
     #[error(
-        "line {line}, column {column}: not JSON, a member that is unknown, missing or of another type, or a SecretId given twice"
+        "line {line}, column {column}: not JSON, a member that is unknown, missing or of another type, or a name given twice"
     )]
     Json { line: usize, column: usize },
+}
+
+impl From<serde_json::Error> for FileError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json { line: error.line(), column: error.column() }
+    }
+}
+
+/// Why the key file cannot be used: who runs the server has to change it. Nothing of its values is told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeysError {
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("no key in it: nobody could call")]
     Empty,
     #[error("SecretId {id}: {what}")]

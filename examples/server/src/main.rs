@@ -15,6 +15,7 @@ mod limit;
 mod metrics;
 mod rooms;
 mod server;
+mod templates;
 mod ui;
 
 use std::process::ExitCode;

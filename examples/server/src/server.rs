@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use recorder::api::Action;
 use recorder::callback::{AddressPolicy, Counts, Deliverer, DelivererOptions, Payload, StartStatus};
 use recorder::storage::{Bucket, BucketOptions, StorageError};
-use recorder::types::SdkAppId;
+use recorder::types::{SdkAppId, with_causes};
 use recorder::{Recorder, RecorderOptions, Service, ServiceOptions, bucket_address};
 use tokio::net::TcpListener;
 
@@ -24,6 +24,7 @@ use crate::keys::Keys;
 use crate::limit::Limiter;
 use crate::metrics::{Gauges, Metrics};
 use crate::rooms::Rooms;
+use crate::templates::read_templates;
 use crate::{api, control, ui};
 
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -58,8 +59,7 @@ impl Server {
                 "--control is not signed: it needs a loopback address, as --listen 127.0.0.1:8080".into()
             );
         }
-        let keys = Keys::read(&args.keys)
-            .map_err(|error| format!("--keys: {}", recorder::types::with_causes(&error)))?;
+        let keys = Keys::read(&args.keys).map_err(|error| format!("--keys: {}", with_causes(&error)))?;
         let policy =
             if args.allow_private_urls { AddressPolicy::AllowPrivate } else { AddressPolicy::PublicOnly };
         let bucket = args.storage_override.as_deref().map(open_override).transpose()?;
@@ -72,11 +72,13 @@ impl Server {
             None => Bucket::open(bucket_address(named).expose(), BucketOptions::default()),
         };
         let told = deliverers.clone();
-        let (shown, counted) = (Arc::clone(&board), Arc::clone(&metrics));
-        let ended = Arc::clone(&board);
+        let (made, shown, ended) = (Arc::clone(&board), Arc::clone(&board), Arc::clone(&board));
+        let counted = Arc::clone(&metrics);
         let options = ServiceOptions::new(open)
             .with_max_running(args.max_tasks)
+            .with_template_callbacks(DelivererOptions::default().with_policy(policy))
             .with_adjust(move |request, options| {
+                made.made(&options.task.task, request);
                 let options = options.with_image_policy(policy);
                 match told.get(&request.app) {
                     Some(deliverer) => options.with_deliverer(deliverer.clone()),
@@ -93,6 +95,12 @@ impl Server {
             })
             .with_on_ended(move |task, outcome| ended.ended(task, outcome));
         let service = Service::new(Recorder::new(RecorderOptions::new(&args.spool)), options);
+        if let Some(path) = &args.auto_record {
+            let wrong = |error: &dyn Error| format!("--auto-record: {}", with_causes(error));
+            for (app, template) in read_templates(path, policy).map_err(|error| wrong(&error))? {
+                service.set_auto_recording(app, Some(template)).map_err(|error| wrong(&error))?;
+            }
+        }
         Ok(Self {
             rooms: args.control.then(|| Rooms::new(service.clone())),
             service,
@@ -156,7 +164,7 @@ fn open_override(address: &str) -> Result<Bucket, AnyError> {
         StorageError::FeatureOff { scheme, .. } => {
             format!("--storage-override: this program has no {scheme}:// buckets").into()
         }
-        error => format!("--storage-override: {}", recorder::types::with_causes(&error)).into(),
+        error => format!("--storage-override: {}", with_causes(&error)).into(),
     })
 }
 
@@ -165,7 +173,7 @@ fn deliverers(keys: &Keys, policy: AddressPolicy) -> Result<HashMap<SdkAppId, De
     for (app, target) in keys.callbacks()? {
         let options = DelivererOptions::default().with_policy(policy);
         let deliverer = Deliverer::new(target.url.clone(), target.key()?, app, options).map_err(|error| {
-            let why = recorder::types::with_causes(&error);
+            let why = with_causes(&error);
             format!("CallbackUrl of SdkAppId {app}: {why} (--allow-private-urls permits private addresses)")
         })?;
         deliverers.insert(app, deliverer);

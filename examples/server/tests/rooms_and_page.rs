@@ -136,6 +136,32 @@ fn a_room_that_is_dismissed_ends_its_task_and_its_files_can_be_taken() {
 }
 
 #[test]
+fn a_room_is_recorded_by_a_template_without_a_call() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("templates.json");
+    let template = json!({ "ResumptionTimeout": 1, "StorageParams": create("1", "r")["StorageParams"] });
+    std::fs::write(&file, json!({ APP.to_string(): template }).to_string()).unwrap();
+    let server = Running::start(&["--control", "--auto-record", file.to_str().unwrap()]);
+    let mut client = server.client();
+    control(&mut client, "POST", "/participants", &json!({ "UserId": "alice", "Simulate": true }));
+    let task = until("the recording", || {
+        let task = shown(&mut client);
+        (task["status"] == "InProgress").then_some(task)
+    });
+    assert_eq!(task["robot"], json!(format!("auto_{}", task["task"].as_str().unwrap())));
+    assert_eq!((&task["participants"][0]["user"], &task["room_id_type"]), (&json!("alice"), &json!(1)));
+    control(&mut client, "DELETE", "/participants/alice", &Value::Null);
+    let task = until("the end", || {
+        let task = shown(&mut client);
+        (task["status"] == "Over").then_some(task)
+    });
+    assert_eq!((&task["leave_code"], &task["errors"]), (&json!(99), &json!([])));
+    let list = task["playlists"][0]["name"].as_str().unwrap();
+    let path = format!("/ui/files/{}/{list}", task["task"].as_str().unwrap().replace('+', "%2B"));
+    assert!(client.get(&path).text().ends_with("#EXT-X-ENDLIST\n"));
+}
+
+#[test]
 fn the_page_is_for_this_machine_and_for_names_of_it() {
     let server = Running::start(&[]);
     let mut client = server.client();
@@ -198,6 +224,7 @@ fn what_it_cannot_start_with_is_told() {
         (&good, &["--listen", "nowhere"], "--listen"),
         (&json!({}), &["--listen", "127.0.0.1:0"], "no key"),
         (&hook, &["--listen", "127.0.0.1:0"], "--allow-private-urls"),
+        (&good, &["--listen", "127.0.0.1:0", "--auto-record", "/nowhere.json"], "nowhere.json"),
     ] {
         let output = command(root.path(), keys).args(arguments).stderr(Stdio::piped()).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
