@@ -1,7 +1,9 @@
 //! Calls of the API, as a client makes them over HTTP.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
+
+use std::io::{Read as _, Write as _};
 
 use recorder_api::{FormSignature, Secret, UserSig};
 use serde_json::{Value, json};
@@ -268,4 +270,20 @@ fn a_user_sig_is_checked_where_its_key_is_known() {
         request["UserSig"] = json!(sig);
         assert_eq!(client.call("CreateCloudRecording", &request).code(), code);
     }
+}
+
+#[test]
+fn a_call_that_never_arrives_whole_is_answered_all_the_same() {
+    let server = Running::start(&[]);
+    let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
+    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").unwrap();
+    let mut told = Vec::new();
+    let mut piece = [0; 1024];
+    while !told.windows(13).any(|window| window == b"InternalError") {
+        let read = stream.read(&mut piece).unwrap();
+        assert_ne!(read, 0, "closed after {}", String::from_utf8_lossy(&told));
+        told.extend_from_slice(&piece[..read]);
+    }
+    assert!(told.starts_with(b"HTTP/1.1 200 OK\r\n"));
 }
