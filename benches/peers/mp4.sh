@@ -7,7 +7,8 @@
 # `remux FILE.mp4 FOLDER --to hls --with-index` makes one. With a stored index beside it `remux` runs once with and once
 # without. `cp` copies the segments to as many files. FFmpeg runs with `-c copy`, with and without `+faststart`; MP4Box (Debian: gpac) where it is
 # installed. The tools take turns, RUNS (9) times after one that is not counted. Told are medians of user and system time
-# of the whole process, in seconds, their sum in proportion to that of `cp` in the same turn, and the most memory. Needs
+# of the whole process, in seconds, their sum in proportion to that of `cp` in the same turn, the least sum and its
+# proportion to `cp`'s least, which other work on the machine distorts less, and the most memory. Needs
 # python3; output goes to a folder of its own beside PLAYLIST's folder, so that both are on one file system.
 set -eu
 remux=$1 playlist=$2 runs=${3:-9}
@@ -55,10 +56,12 @@ for turn in range(runs + 1):
 
 size = sum(map(os.path.getsize, segments))
 print(f"{len(segments)} segments, {size / 1e6:.0f} MB, medians of {runs} turns")
-print(f"{'':18} {'user':>7} {'system':>7} {'sum':>7} {'to cp':>7} {'MB':>7}")
+print(f"{'':18} {'user':>7} {'system':>7} {'sum':>7} {'to cp':>7} {'least':>7} {'to cp':>7} {'MB':>7}")
+least = {name: min(row[0] + row[1] for row in rows) for name, rows in figures.items()}
 for name, rows in figures.items():
     user, system = (statistics.median(row[n] for row in rows) for n in (0, 1))
     total = statistics.median(row[0] + row[1] for row in rows)
     ratio = statistics.median((row[0] + row[1]) / (cp[0] + cp[1]) for row, cp in zip(rows, figures["cp"]))
-    print(f"{name:18} {user:7.3f} {system:7.3f} {total:7.3f} {ratio:7.2f} {max(row[2] for row in rows):7.1f}")
+    best = f"{least[name]:7.3f} {least[name] / least['cp']:7.2f}"
+    print(f"{name:18} {user:7.3f} {system:7.3f} {total:7.3f} {ratio:7.2f} {best} {max(row[2] for row in rows):7.1f}")
 PY

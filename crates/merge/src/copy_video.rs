@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use recorder_hls::index::Pictures;
 use recorder_mp4::{SampleEntry, SampleInfo};
+use recorder_types::h264::DisplayOrientation;
 use recorder_types::{MediaKind, Size, Timescale, Timestamp};
 
 use crate::clock::HZ;
@@ -25,6 +26,8 @@ pub(crate) struct CopyVideo {
     lane: VecDeque<usize>,
     /// The size that they have to have, once it is known.
     size: Option<(Size, Reason)>,
+    /// How pictures are turned, once there were some.
+    orientation: Option<DisplayOrientation>,
     current: Option<Current>,
     run: Option<u32>,
     /// Pictures up to the next key frame cannot be decoded.
@@ -52,6 +55,7 @@ impl CopyVideo {
         Self {
             lane,
             size: asked.map(|size| (size, Reason::Size)),
+            orientation: None,
             current: None,
             run: None,
             waits_for_key: true,
@@ -73,6 +77,13 @@ impl CopyVideo {
             self.waits_for_key |= run != self.run || video.is_none();
             self.run = run;
             let (Some(video), Some(loaded)) = (video, &loaded) else { continue };
+            match (self.orientation, video.orientation()) {
+                (None, told) => self.orientation = Some(told.unwrap_or_default()),
+                (Some(before), Some(told)) if told != before => {
+                    return Err(MergeError::NotCopyable(Reason::Turned));
+                }
+                _ => {}
+            }
             let first = (0, video.parameter_sets().to_vec());
             let changes = video.set_changes().map(|(from, sets)| (from, sets.to_vec()));
             let sets = std::iter::once(first).chain(changes).filter(|(_, sets)| !sets.is_empty()).collect();
@@ -146,6 +157,10 @@ impl CopyVideo {
 impl Feed for CopyVideo {
     fn timescale(&self) -> Timescale {
         Timescale::HZ_90000
+    }
+
+    fn orientation(&self) -> DisplayOrientation {
+        self.orientation.unwrap_or_default()
     }
 
     fn next(&mut self, job: &mut Job<'_>) -> Result<Option<Planned>, MergeError> {

@@ -46,6 +46,8 @@ pub enum Reason {
     Size,
     /// The pictures change their size.
     SizesDiffer,
+    /// The pictures change how they are turned for display.
+    Turned,
     /// Blanks are to be black, and there are some.
     Blanks,
     /// The parameter sets of the pictures cannot be written into a file together.
@@ -63,6 +65,7 @@ impl fmt::Display for Reason {
             Self::FrameRate => "a frame rate was asked for",
             Self::Size => "another size was asked for",
             Self::SizesDiffer => "pictures change their size",
+            Self::Turned => "pictures change how they are turned",
             Self::Blanks => "blanks are to be black",
             Self::ParameterSets => "parameter sets do not fit into one file",
             Self::LongGap => "a gap is too long to hold a picture over",

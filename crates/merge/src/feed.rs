@@ -4,6 +4,7 @@ use std::fs::File;
 
 use recorder_mp4::{SampleEntry, SampleInfo};
 use recorder_types::Timescale;
+use recorder_types::h264::DisplayOrientation;
 
 use crate::error::MergeError;
 use crate::job::Job;
@@ -21,6 +22,11 @@ pub(crate) struct Planned {
 pub(crate) trait Feed {
     /// The clock of the samples; known once there was one.
     fn timescale(&self) -> Timescale;
+
+    /// How pictures are turned for display; known once there was one.
+    fn orientation(&self) -> DisplayOrientation {
+        DisplayOrientation::default()
+    }
 
     /// The next sample; `None` at the end.
     fn next(&mut self, job: &mut Job<'_>) -> Result<Option<Planned>, MergeError>;

@@ -29,7 +29,7 @@ pub(crate) fn gather(
     for (kind, mut feed) in feeds.drain(..) {
         let Some(mut first) = feed.next(job)? else { continue };
         let Some(entry) = first.entry.take() else { continue };
-        let setup = TrackSetup::new(entry, feed.timescale());
+        let setup = TrackSetup::new(entry, feed.timescale()).with_orientation(feed.orientation());
         index.add_track(setup).map_err(|source| unfit(job, source))?;
         tracks.push((feed, Some(first)));
         kinds.push(kind);

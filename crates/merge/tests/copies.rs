@@ -11,7 +11,8 @@ use recorder_merge::{
 };
 use recorder_testkit::ffmpeg::{self, Verdict};
 use recorder_testkit::media::media_file;
-use recorder_types::{RoomTime, Sample};
+use recorder_types::h264::{DisplayOrientation, Units, nal_type, prepend_units};
+use recorder_types::{NalFraming, RoomTime, Sample};
 use support::{ALICE, Movie, Recording, aac, annex_b, merge, pictures, real, silence};
 
 const NAME: &str = "YWxpY2U._20231114221320000_av.mp4";
@@ -228,6 +229,32 @@ fn what_a_set_of_both_does_not_hold_is_not_told() {
         let merged = reports[0].result.as_ref().unwrap();
         assert_eq!((&merged.video, &merged.audio), (&Some(video), &None), "{copy:?}");
         assert_eq!(Movie::open(folder.path(), NAME).tracks.len(), 1, "{copy:?}");
+    }
+}
+
+#[test]
+fn turned_pictures_stay_turned_and_are_encoded_where_that_changes() {
+    let whole = |anticlockwise| DisplayOrientation { anticlockwise, ..DisplayOrientation::default() };
+    for (later, method) in [(0xC000, Method::Copy), (0, Method::Encode(Reason::Turned))] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut video = Recording::new(folder.path(), "", ALICE, "main_video", annex_b());
+        let mut samples = pictures(320, 180, 25);
+        for (number, sample) in samples.iter_mut().enumerate() {
+            let mut units = Units::new(&sample.data, NalFraming::AnnexB).map(Result::unwrap);
+            if units.any(|unit| unit[0] & 0x1F == nal_type::IDR) {
+                let told = whole(if number < 250 { 0xC000 } else { later });
+                sample.data = prepend_units(&[&told.to_sei()], NalFraming::AnnexB, &sample.data).unwrap();
+            }
+        }
+        video.push(&samples, RoomTime::ZERO);
+        video.finish();
+        let (plan, reports) = merge(folder.path(), &MergeOptions::default());
+        let merged = reports[0].result.as_ref().unwrap();
+        assert_eq!(merged.video, Some(method.clone()));
+        let movie = Movie::open(folder.path(), &plan.users[0].outputs[0].name);
+        clean(&movie);
+        let rotation = if method == Method::Copy { 90 } else { 0 };
+        assert_eq!(movie.tracks[0].matrix.rotation(), Some(rotation));
     }
 }
 

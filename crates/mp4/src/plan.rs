@@ -1,3 +1,4 @@
+use recorder_types::h264::DisplayOrientation;
 use recorder_types::{RoomTime, Timescale, Timestamp};
 
 use crate::describe::DescriptionError;
@@ -37,6 +38,14 @@ impl TrackSetup {
     pub const fn with_matrix(mut self, matrix: DisplayMatrix) -> Self {
         self.matrix = matrix;
         self
+    }
+
+    /// Turned as the elementary stream says. What is no quarter turn stays as it is coded: a player that reads the stream
+    /// finds it there.
+    #[must_use]
+    pub fn with_orientation(self, orientation: DisplayOrientation) -> Self {
+        let matrix = self.entry.size.and_then(|size| DisplayMatrix::oriented(orientation, size));
+        self.with_matrix(matrix.unwrap_or(DisplayMatrix::IDENTITY))
     }
 }
 

@@ -10,7 +10,7 @@ use recorder_types::{MediaKind, NalFraming, RoomTime, Timescale, Timestamp};
 
 use crate::error::PackageError;
 use crate::timeline::{DEFAULT_PICTURE, Span};
-use crate::track::{describe, position, video_setup};
+use crate::track::{describe, position};
 
 /// Of the samples of an index.
 const FRAMING: NalFraming = NalFraming::LengthPrefixed { length_bytes: 4 };
@@ -118,7 +118,8 @@ impl Epoch {
         }
         let mut setups = Vec::new();
         let video = entry.map(|entry| {
-            setups.push(video_setup(entry.clone(), orientation));
+            let setup = TrackSetup::new(entry.clone(), Timescale::HZ_90000);
+            setups.push(setup.with_orientation(orientation));
             (setups.len() - 1, entry)
         });
         let audio = audio.map(|config| {

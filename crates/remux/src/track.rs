@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use recorder_mp4::{DescriptionError, DisplayMatrix, PixelAspect, SampleEntry, SampleEntryKind, TrackSetup};
+use recorder_mp4::{DescriptionError, PixelAspect, SampleEntry, SampleEntryKind, TrackSetup};
 use recorder_types::aac::{AudioSpecificConfig, FRAME_SAMPLES};
 use recorder_types::h264::{DisplayOrientation, parse_sps};
 use recorder_types::{H264Config, MediaKind, NalFraming, Size, Timescale, TrackConfig, UnixMillis};
@@ -96,7 +96,8 @@ impl Track {
     pub(crate) fn setup(&self) -> TrackSetup {
         match &self.source {
             Source::Video { entry, orientation, .. } => {
-                video_setup(entry.clone().unwrap_or_else(nothing), *orientation)
+                let entry = entry.clone().unwrap_or_else(nothing);
+                TrackSetup::new(entry, Timescale::HZ_90000).with_orientation(*orientation)
             }
             Source::Audio { config, .. } => TrackSetup::new(SampleEntry::aac(*config), config.timescale()),
         }
@@ -172,12 +173,6 @@ pub(crate) struct Origin {
     pub(crate) segment: u32,
     pub(crate) presented: i64,
     pub(crate) start: UnixMillis,
-}
-
-/// A track of pictures on the clock of TS.
-pub(crate) fn video_setup(entry: SampleEntry, orientation: DisplayOrientation) -> TrackSetup {
-    let matrix = entry.size.and_then(|size| DisplayMatrix::oriented(orientation, size));
-    TrackSetup::new(entry, Timescale::HZ_90000).with_matrix(matrix.unwrap_or(DisplayMatrix::IDENTITY))
 }
 
 /// Describes pictures that are not there.

@@ -32,7 +32,7 @@ fn ticks(at: Timestamp) -> i64 {
     at.to_room_time().unwrap().round_to_ticks(Timescale::HZ_90000)
 }
 
-/// A picture without delimiters, parameter sets, filler and end markers, and whether it is an IDR picture.
+/// A picture without delimiters, parameter sets, orientation, filler and end markers, and whether it is an IDR picture.
 fn picture(data: &[u8], framing: NalFraming) -> (bool, Vec<u8>) {
     // As a byte stream: zeros after a NAL unit do not survive that, and one file of the corpus has a start code, with
     // an end marker behind it, within the length of a slice.
@@ -43,7 +43,7 @@ fn picture(data: &[u8], framing: NalFraming) -> (bool, Vec<u8>) {
     let (mut sync, mut kept) = (false, Vec::new());
     for unit in Units::new(&stream, NalFraming::AnnexB).map(Result::unwrap) {
         sync |= unit[0] & 0x1F == 5;
-        if !matches!(unit[0] & 0x1F, 7..=12) {
+        if !matches!(unit[0] & 0x1F, 7..=12) && DisplayOrientation::in_sei(unit).is_none() {
             kept.extend([&[0, 0, 1], unit].concat());
         }
     }
