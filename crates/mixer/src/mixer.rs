@@ -11,12 +11,12 @@ use crate::scene::{Scene, StreamId};
 use crate::sound_mix::SoundMix;
 use crate::streams::Streams;
 use crate::unit::Unit;
-use crate::{MixError, MixerOptions};
+use crate::{MixError, MixerOptions, Shedding};
 
 /// What came out of a mix, in order of time for each kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mixed {
-    /// An H.264 access unit, Annex B, nothing reordered.
+    /// An H.264 access unit, Annex B, nothing reordered. Parameter sets are others where a video is passed on.
     Picture {
         /// When it is shown and decoded.
         at: RoomTime,
@@ -51,6 +51,12 @@ pub struct MixStats {
     pub pictures: u64,
     /// Source pictures that were scaled for them; the others had not changed.
     pub scaled: u64,
+    /// Pictures of a source that were given out as they came in ([`VideoOptions::passthrough`](crate::VideoOptions)).
+    pub passed: u64,
+    /// Pictures that were left out ([`Mixer::set_shedding`]).
+    pub shed: u64,
+    /// Source pictures that were not shown, or later ([`Shedding::Tiles`]).
+    pub held: u64,
 }
 
 /// A room as one video and one sound.
@@ -146,6 +152,14 @@ impl Mixer {
         }
     }
 
+    /// Leaves out work from the next picture on, or takes it up again. What comes out then depends on when this is called:
+    /// not for mixes that are to be made again.
+    pub fn set_shedding(&mut self, shedding: Shedding) {
+        if let Some(pictures) = &mut self.pictures {
+            pictures.set_shedding(shedding);
+        }
+    }
+
     /// Mixes what lies before `to`. Then [`Self::poll`] until `None`.
     ///
     /// # Errors
@@ -185,7 +199,7 @@ impl Mixer {
         self.out.pop_front()
     }
 
-    /// The canvas as it was encoded last; `None` before the first picture.
+    /// The canvas as it was composed last; `None` before the first picture.
     #[must_use]
     pub fn canvas(&self) -> Option<Picture<'_>> {
         self.pictures.as_ref().and_then(PictureMix::canvas)

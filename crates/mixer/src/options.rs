@@ -17,6 +17,9 @@ pub struct VideoOptions {
     /// The matrix of the pictures; `None` takes that of the first source, or, without one at the start, what the
     /// size implies.
     pub matrix: Option<Matrix>,
+    /// Whether a video that fills the canvas by itself, in the canvas' size, in the order of decoding and with nothing over
+    /// it, is given out as it came in, at its own rate and bit rate, from its next key frame on. Default: no.
+    pub passthrough: bool,
     /// How fast the machine composes; every level gives the same pictures.
     pub level: Level,
 }
@@ -29,6 +32,7 @@ impl Default for VideoOptions {
             bits_per_second: 550_000,
             gop_seconds: 10,
             matrix: None,
+            passthrough: false,
             level: Level::detect(),
         }
     }
@@ -67,6 +71,13 @@ impl VideoOptions {
     #[must_use]
     pub const fn with_matrix(mut self, matrix: Option<Matrix>) -> Self {
         self.matrix = matrix;
+        self
+    }
+
+    /// With [`Self::passthrough`].
+    #[must_use]
+    pub const fn with_passthrough(mut self, passthrough: bool) -> Self {
+        self.passthrough = passthrough;
         self
     }
 }

@@ -6,16 +6,17 @@ use recorder_codec::{
     Codecs, EncodedPicture, H264EncoderOptions, I420, PictureKind, Plane, VideoEncoder, YuvMatrix,
 };
 use recorder_compositor::{
-    Canvas, Colour, MAX_WATERMARKS, Matrix, Picture, Range, Rgb, Source, Tile, Watermarks,
+    Canvas, Colour, MAX_WATERMARKS, Matrix, Picture, Range, Rect, Rgb, Source, Tile, Watermarks,
 };
 use recorder_types::{MediaId, RoomTime, Size, Timescale, Timestamp, UnixMillis, UserId};
 
+use crate::passthrough::Passed;
 use crate::scene::{Fill, Mark, Scene, Window};
-use crate::streams::Streams;
-use crate::{MixError, MixStats, Mixed, VideoOptions};
+use crate::streams::{NUMBER_SHIFT, Streams};
+use crate::{MixError, MixStats, Mixed, Shedding, VideoOptions};
 
 /// A published video that gives no new picture for so long pauses.
-const PAUSE: RoomTime = RoomTime::from_secs(2);
+pub(crate) const PAUSE: RoomTime = RoomTime::from_secs(2);
 /// Generations from here on are those of still pictures.
 const STILL: u64 = 1 << 63;
 
@@ -33,6 +34,14 @@ pub(crate) struct PictureMix {
     /// Number of the next picture.
     next: i64,
     encoded: Vec<EncodedPicture>,
+    /// Pictures that the encoder holds back.
+    held_back: usize,
+    passed: Vec<Passed>,
+    /// The last picture was passed on: the next that is encoded is a key frame.
+    was_passed: bool,
+    shedding: Shedding,
+    /// What each window showed last.
+    shown: Vec<u64>,
 }
 
 /// What is made when the colours of the mix are known.
@@ -64,6 +73,11 @@ impl PictureMix {
             stage: None,
             next: 0,
             encoded: Vec::new(),
+            held_back: 0,
+            passed: Vec::new(),
+            was_passed: false,
+            shedding: Shedding::Nothing,
+            shown: Vec::new(),
         })
     }
 
@@ -79,6 +93,10 @@ impl PictureMix {
         Canvas::check_tiles(self.options.size, &tiles(&scene))?;
         self.scenes_ahead.push_back((at, scene));
         Ok(())
+    }
+
+    pub(crate) const fn set_shedding(&mut self, shedding: Shedding) {
+        self.shedding = shedding;
     }
 
     /// The time of the next picture.
@@ -117,6 +135,19 @@ impl PictureMix {
                 stage.is_set = false;
             }
         }
+        if self.options.passthrough {
+            let only = whole_canvas(&self.scene, self.options.size).filter(|_| self.held_back == 0);
+            if streams.pass(only, self.options.size, (now, horizon), &mut self.passed) {
+                streams.show(&[], now, horizon, codecs);
+                stats.passed += u64::try_from(self.passed.len()).unwrap_or(0);
+                self.was_passed = true;
+                return Ok(());
+            }
+        }
+        if self.next % self.shedding.step() != 0 {
+            stats.shed += 1;
+            return Ok(());
+        }
         let shown: Vec<&(UserId, MediaId)> =
             self.scene.windows.iter().filter_map(|w| w.user.as_ref()).collect();
         streams.show(&shown, now, horizon, codecs);
@@ -124,8 +155,9 @@ impl PictureMix {
         let since = now.saturating_sub(self.start);
         // Rounded down, as the seconds of a clock are.
         let wall = self.wall.saturating_add_millis(since.nanos().div_euclid(1_000_000));
-        let Self { stage: Some(stage), scene, scenes, options, .. } = self else { return Ok(()) };
+        let Self { stage: Some(stage), scene, scenes, options, shown, .. } = self else { return Ok(()) };
         if !stage.is_set {
+            shown.clear();
             if stage.background != scene.background {
                 let colour = stage.canvas.colour();
                 stage.canvas = Canvas::new(options.size, colour, scene.background, options.level)?;
@@ -145,10 +177,26 @@ impl PictureMix {
         }
         stage.watermarks.show(&mut stage.canvas, wall);
         let still = STILL | (*scenes << 16);
-        let sources: Vec<Source<'_>> = (0_u64..)
+        let mut sources: Vec<Source<'_>> = (0_u64..)
             .zip(&scene.windows)
             .map(|(index, window)| source(window, still | index, now, streams))
             .collect::<Result<_, _>>()?;
+        for (index, source) in sources.iter_mut().enumerate() {
+            let Source::Picture { generation, .. } = source else { continue };
+            match shown.get(index) {
+                // The same stream: what is drawn of it stays.
+                Some(old) if self.shedding.holds(index, self.next) && is_one_stream(*old, *generation) => {
+                    stats.held += u64::from(*old != *generation);
+                    *generation = *old;
+                }
+                _ => {}
+            }
+        }
+        shown.clear();
+        shown.extend(sources.iter().map(|source| match source {
+            Source::Picture { generation, .. } => *generation,
+            Source::Nothing | Source::Colour(_) => STILL,
+        }));
         let composed = stage.canvas.compose(&sources)?;
         stats.scaled += u64::try_from(composed.scaled).unwrap_or(0);
         let planes =
@@ -156,7 +204,10 @@ impl PictureMix {
         let picture = I420::new(options.size, planes)?;
         let ticks = Timescale::new(u32::from(options.fps)).expect("1 to 60");
         let pts = Timestamp::new(self.next, ticks);
-        stage.encoder.encode(&picture, pts, PictureKind::Any, &mut self.encoded)?;
+        let kind = if self.was_passed { PictureKind::Key } else { PictureKind::Any };
+        stage.encoder.encode(&picture, pts, kind, &mut self.encoded)?;
+        self.held_back += 1;
+        self.was_passed = false;
         stats.pictures += 1;
         Ok(())
     }
@@ -215,6 +266,10 @@ impl PictureMix {
             // The encoder keeps the times it was given: the number of a picture.
             let at = self.start.saturating_add(time_of(picture.sample.pts.ticks(), self.options.fps));
             out.push_back(Mixed::Picture { at, data: picture.sample.data, is_key: picture.is_key });
+            self.held_back = self.held_back.saturating_sub(1);
+        }
+        for Passed { at, data, is_key } in self.passed.drain(..) {
+            out.push_back(Mixed::Picture { at, data, is_key });
         }
     }
 
@@ -230,6 +285,22 @@ impl std::fmt::Debug for PictureMix {
             .field("next", &self.next)
             .finish_non_exhaustive()
     }
+}
+
+/// Whose video is all that a scene shows of a canvas of `size`, if that is so.
+fn whole_canvas(scene: &Scene, size: Size) -> Option<&(UserId, MediaId)> {
+    match scene.windows.as_slice() {
+        [window] if scene.marks.is_empty() => {
+            let fills = window.tile.window == Rect::whole(size) && window.tile.opacity == u8::MAX;
+            window.user.as_ref().filter(|_| fills)
+        }
+        _ => None,
+    }
+}
+
+/// Whether two pictures are of one video.
+const fn is_one_stream(one: u64, other: u64) -> bool {
+    one & STILL == 0 && other & STILL == 0 && one >> NUMBER_SHIFT == other >> NUMBER_SHIFT
 }
 
 /// How long after the first the picture `number` is shown; rounded to the nearest nanosecond, never summed.

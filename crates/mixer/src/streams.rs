@@ -1,12 +1,16 @@
 use recorder_codec::Codecs;
 use recorder_compositor::{Colour, ComposeError, Picture};
-use recorder_types::{MediaId, MediaKind, RoomTime, TrackConfig, UserId};
+use recorder_types::{MediaId, MediaKind, RoomTime, Size, TrackConfig, UserId};
 
+use crate::passthrough::Passed;
 use crate::scene::StreamId;
 use crate::unit::Unit;
 use crate::view::{Shown, View, colour_of};
 use crate::voice::Voice;
 use crate::{AudioOptions, MixError, Pushed};
+
+/// Above these bits of a picture's number is that of its stream.
+pub(crate) const NUMBER_SHIFT: u32 = 40;
 
 /// All streams that are published, or have ended and are still seen or heard.
 #[derive(Debug, Default)]
@@ -137,6 +141,31 @@ impl Streams {
         self.forget(users, now);
     }
 
+    /// Passes on the video of `user`, which is all that is seen, up to `now`. Says whether it does.
+    pub(crate) fn pass(
+        &mut self,
+        user: Option<&(UserId, MediaId)>,
+        size: Size,
+        (now, horizon): (RoomTime, RoomTime),
+        out: &mut Vec<Passed>,
+    ) -> bool {
+        let goes_on = user.is_some_and(|user| self.has_video(user, now));
+        let newest = self.streams.iter_mut().rev().filter_map(|stream| match &mut stream.media {
+            Media::Video(view) => Some((&stream.id, stream.until, view)),
+            _ => None,
+        });
+        let mut passes = None;
+        for (id, until, view) in newest {
+            let is_seen = user.is_some_and(|(user, media)| *user == id.user && *media == id.media);
+            if goes_on && is_seen && passes.is_none() && until.is_none_or(|until| until > now) {
+                passes = Some(view.pass(size, (now, horizon), out));
+            } else {
+                view.stop_passing();
+            }
+        }
+        passes.unwrap_or(false)
+    }
+
     /// Drops videos that have ended and are not wanted, or have a successor with a picture.
     fn forget(&mut self, users: &[&(UserId, MediaId)], now: RoomTime) {
         // Streams stand in the order in which they were published.
@@ -218,6 +247,6 @@ impl<'a> Seen<'a> {
 
     /// Another number for each picture of each stream.
     pub(crate) const fn generation(&self) -> u64 {
-        (self.number << 40) | self.count
+        (self.number << NUMBER_SHIFT) | self.count
     }
 }

@@ -3,9 +3,10 @@ use std::collections::VecDeque;
 use recorder_codec::{Codecs, PictureBuffer, PictureColour, VideoDecoder};
 use recorder_compositor::{Colour, Matrix, Range};
 use recorder_types::h264::{Units, nal_type, unit_type};
-use recorder_types::{H264Config, RoomTime, Sample, Timescale, Timestamp};
+use recorder_types::{H264Config, RoomTime, Sample, Size, Timescale, Timestamp};
 
 use crate::MixError;
+use crate::passthrough::{Branch, Going, Passed};
 use crate::unit::Unit;
 
 /// Bytes of one stream that wait to be decoded. A stream that is not shown is kept from its last key frame on, so
@@ -29,6 +30,10 @@ pub(crate) struct View {
     count: u64,
     /// Buffers for later pictures.
     spare: Vec<PictureBuffer>,
+    /// Units that are, or will be, passed on.
+    branch: Option<Branch>,
+    /// It cannot be passed on.
+    refuses: bool,
 }
 
 /// A decoded picture.
@@ -51,7 +56,40 @@ impl View {
             shown: None,
             count: 0,
             spare: Vec::new(),
+            branch: None,
+            refuses: false,
         }
+    }
+
+    /// Passes on what is shown up to `now`. Says whether it does, and else whether it will or cannot: pictures have to
+    /// be encoded then.
+    pub(crate) fn pass(
+        &mut self,
+        size: Size,
+        (now, horizon): (RoomTime, RoomTime),
+        out: &mut Vec<Passed>,
+    ) -> bool {
+        if self.refuses {
+            return false;
+        }
+        if self.branch.is_none() {
+            self.branch = Branch::new(&self.waiting, &self.config, size, (now, horizon));
+        }
+        let Some(branch) = self.branch.as_mut().filter(|branch| branch.has_begun(now)) else { return false };
+        let before = out.len();
+        match branch.pass(now, &self.config, size, out) {
+            Going::On => return true,
+            Going::Paused => {}
+            Going::Refused => self.refuses = true,
+        }
+        self.branch = None;
+        // What was given out before the stop is part of the video.
+        out.len() > before
+    }
+
+    /// Passes nothing on.
+    pub(crate) fn stop_passing(&mut self) {
+        self.branch = None;
     }
 
     /// Takes a unit; says whether it is of use.
@@ -62,6 +100,9 @@ impl View {
             return false;
         }
         self.bytes += unit.data.len();
+        if let Some(branch) = &mut self.branch {
+            branch.push(&unit, is_key, MAX_WAITING);
+        }
         self.waiting.push_back((unit, is_key));
         if self.bytes > MAX_WAITING {
             self.waiting.clear();

@@ -80,7 +80,7 @@ pub use recorder_layout as layout;
 #[cfg(feature = "mix")]
 pub use recorder_mixer as mixer;
 #[cfg(feature = "mix")]
-pub use task::{MixOptions, MixOptionsError};
+pub use task::{MixOptions, MixOptionsError, MixReport};
 
 #[cfg(feature = "api")]
 pub use service::{

@@ -451,6 +451,66 @@ fn damaged_streams_take_nobody_down() {
     assert_eq!(sim.core.refused().unknown, 0);
 }
 
+/// Alone, alice is passed on; with bob beside her she is drawn.
+#[test]
+fn a_video_that_fills_the_canvas_is_passed_on() {
+    let mut sim = Sim::new(mixed_with(|mix| {
+        let video = VideoOptions::default().with_size(Size::new(320, 180).unwrap());
+        // The camera's rate: FFmpeg's null output takes the first rate for that of the whole.
+        mix.video = video.with_fps(10).with_passthrough(true);
+    }));
+    sim.enter("alice");
+    sim.publish("alice", MAIN, camera_showing(ALICE));
+    sim.publish("alice", MAIN, microphone());
+    sim.run_to(5050);
+    sim.enter("bob");
+    sim.publish("bob", MAIN, camera_showing(BOB));
+    sim.run_to(7000);
+    sim.leave("bob");
+    sim.run_to(16_000);
+    sim.stop(LeaveCode::API_STOP);
+    sim.output.check();
+    // Key frames come every 2 s: passed on up to 5 s and from 8 s on.
+    let report = sim.core.mix_report().unwrap();
+    assert_eq!((report.stats.passed, report.stats.pictures), (51 + 80, 29));
+    let seen = seen(&sim);
+    assert_eq!(seen.pictures.len(), 51 + 80 + 29);
+    assert_shows(&seen.pictures, |at| if (5050..7000).contains(&at) { (ALICE, BOB) } else { (ALICE, ALICE) });
+    assert_eq!(sim.output.playlist("1001").matches("#EXT-X-DISCONTINUITY\n").count(), 2);
+    let folder = tempfile::tempdir().unwrap();
+    for (name, data) in &sim.output.segments {
+        std::fs::write(folder.path().join(name), data).unwrap();
+    }
+    let list = folder.path().join("mixed.m3u8");
+    std::fs::write(&list, sim.output.playlist("1001")).unwrap();
+    if let Some(verdict) = recorder_testkit::ffmpeg::strict_decode(&list) {
+        assert!(matches!(verdict, recorder_testkit::ffmpeg::Verdict::Clean), "{verdict:?}");
+    }
+}
+
+#[test]
+fn work_is_left_out_when_the_task_is_behind_and_taken_up_again() {
+    let mut sim = two(mixed());
+    let mut steps = vec![sim.core.mix_report().unwrap().shedding];
+    // Milliseconds behind at each second.
+    for (second, behind) in (1..=60).zip([0; 3].into_iter().chain([1500; 7]).chain([0; 50])) {
+        sim.run_to(second * 1000);
+        sim.core.observe_delay(sim.now(), RoomTime::from_millis(behind));
+        steps.push(sim.core.mix_report().unwrap().shedding);
+    }
+    sim.stop(LeaveCode::API_STOP);
+    sim.output.check();
+    steps.dedup();
+    use recorder::mixer::Shedding::{HalfRate, Nothing, QuarterRate, Tiles};
+    assert_eq!(steps, [Nothing, Tiles, HalfRate, QuarterRate, HalfRate, Tiles, Nothing]);
+    let stats = sim.core.mix_report().unwrap().stats;
+    assert_eq!(stats.pictures + stats.shed, 60 * 15);
+    let seen = seen(&sim);
+    assert_eq!(u64::try_from(seen.pictures.len()).unwrap(), stats.pictures);
+    assert_shows(&seen.pictures, |_| (ALICE, BOB));
+    assert!(seen.sounds.windows(2).all(|pair| (21..=22).contains(&(pair[1] - pair[0]))), "sound is whole");
+}
+
 /// Red, green, blue and alpha of one colour.
 fn bitmap(rgb: [u8; 3]) -> Arc<Bitmap> {
     let pixels = [rgb[0], rgb[1], rgb[2], 255].repeat(64 * 36);

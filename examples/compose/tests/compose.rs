@@ -245,6 +245,27 @@ fn a_single_task_that_nobody_mixed_is_mixed_later_by_options() {
     assert_composes(&timeline(single.path()), single.path(), mixed.path(), &options);
 }
 
+/// Alone in the picture, in the size of the canvas.
+#[test]
+fn a_video_that_was_passed_on_is_passed_on_again() {
+    let both = [MediaKind::Audio, MediaKind::Video];
+    let mut room = Room::default();
+    room.at(5, RoomEvent::Enter { user: user("alice") });
+    room.sends("alice", MediaId::Main, (7, 12_000_000_000), TrackOrigin::FirstArrival, &both);
+    room.at(5_400_000_000, RoomEvent::Enter { user: user("bob") });
+    room.sends("bob", MediaId::Main, (5_500_000_001, 7_000_000_000), TrackOrigin::FirstArrival, &both[1..]);
+    room.at(7_000_000_000, RoomEvent::Leave { user: user("bob") });
+    let events = room.events(12_000_000_000);
+    let (single, mixed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    record(single.path(), events.clone(), |_| ());
+    let video = VideoOptions::default().with_size(Size::new(320, 180).unwrap()).with_passthrough(true);
+    record(mixed.path(), events, |task| task.mix = Some(MixOptions::default().with_video(video)));
+    // Black until the first picture comes, passed on, encoded while bob is there, passed on.
+    let text = String::from_utf8(files(mixed.path())[&playlist(mixed.path())].clone()).unwrap();
+    assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 3, "{text}");
+    assert_composes(&timeline(mixed.path()), single.path(), mixed.path(), &[]);
+}
+
 /// A room whose sound is Opus, which single-stream recordings hold as AAC.
 #[test]
 fn with_opus_the_pictures_are_the_same() {

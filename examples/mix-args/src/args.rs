@@ -44,6 +44,10 @@ pub struct MixArgs {
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     gop: Option<i64>,
 
+    /// Gives out a video that fills the canvas by itself, in its size and with nothing over it, as it came in.
+    #[arg(long)]
+    passthrough: bool,
+
     /// 48000, 44100 or 16000 samples a second. Default 48000.
     #[arg(long, value_name = "HZ")]
     audio_rate: Option<u32>,
@@ -79,6 +83,7 @@ impl MixArgs {
             (self.fps.is_some(), "--fps"),
             (self.bitrate.is_some(), "--bitrate"),
             (self.gop.is_some(), "--gop"),
+            (self.passthrough, "--passthrough"),
             (self.audio_rate.is_some(), "--audio-rate"),
             (self.audio_channels.is_some(), "--audio-channels"),
             (self.audio_bitrate.is_some(), "--audio-bitrate"),
@@ -115,10 +120,9 @@ impl MixArgs {
         };
         audio.channel = self.audio_channels.unwrap_or(options.audio.channels.into());
         audio.bit_rate = self.audio_bitrate.unwrap_or(options.audio.bits_per_second.into());
-        let matrix = options.video.matrix;
-        options = options
-            .with_video(VideoOptions::try_from(video)?.with_matrix(matrix))
-            .with_audio(audio.try_into()?);
+        let (matrix, passthrough) = (options.video.matrix, options.video.passthrough || self.passthrough);
+        let video = VideoOptions::try_from(video)?.with_matrix(matrix).with_passthrough(passthrough);
+        options = options.with_video(video).with_audio(audio.try_into()?);
         if let Some(path) = &self.font {
             options = options.with_font(Arc::new(Font::from_bytes(read(path, MAX_FONT_BYTES)?)?));
         }

@@ -241,6 +241,7 @@ impl Driver {
                 }
                 taken = inbox.recv_many(&mut batch, BATCH), if open && !held => {
                     open = taken > 0;
+                    self.measure(batch.first().and_then(Message::time));
                     for message in batch.drain(..) {
                         self.take(message);
                     }
@@ -251,6 +252,7 @@ impl Driver {
                     }
                 }
                 () = tokio::time::sleep(until_deadline.unwrap_or_default()), if until_deadline.is_some() => {
+                    self.measure(self.core.deadline());
                     self.tick();
                 }
             }
@@ -480,6 +482,18 @@ impl Driver {
         }
     }
 
+    /// Tells the core how late it is with what was due at `due`, where nobody tells the time.
+    #[cfg_attr(
+        not(feature = "mix"),
+        expect(clippy::unused_self, unused_variables, reason = "a mix wants to know")
+    )]
+    fn measure(&mut self, due: Option<RoomTime>) {
+        #[cfg(feature = "mix")]
+        if let (Some(now), Some(due)) = (self.clock.now(), due) {
+            self.core.observe_delay(now, now.room.saturating_sub(due).max(RoomTime::ZERO));
+        }
+    }
+
     /// Lets time pass, where nobody tells it.
     fn tick(&mut self) {
         if let Some(now) = self.clock.now() {
@@ -553,6 +567,8 @@ impl Driver {
             backlog: self.uploader.backlog(),
             #[cfg(feature = "mix")]
             arrangement: self.core.arrangement().cloned(),
+            #[cfg(feature = "mix")]
+            mix: self.core.mix_report(),
         }
     }
 

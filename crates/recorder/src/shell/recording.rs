@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use recorder_callback::LeaveCode;
 use recorder_storage::Backlog;
+use recorder_types::RoomTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::clock::Clock;
@@ -45,6 +46,17 @@ pub(super) enum Message {
     Redeliver,
 }
 
+impl Message {
+    /// When what it tells happened.
+    pub(super) fn time(&self) -> Option<RoomTime> {
+        match self {
+            Self::Event { now, .. } | Self::Ask { now, .. } => Some(now.room),
+            Self::Events { events, .. } => events.first().map(|(now, _)| now.room),
+            Self::Describe { .. } | Self::Redeliver => None,
+        }
+    }
+}
+
 /// State and files of a recording, as `DescribeCloudRecording` tells them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -60,6 +72,9 @@ pub struct Status {
     /// Where everybody is in the mixed picture now; `None` before there is one, and for a single-stream task.
     #[cfg(feature = "mix")]
     pub arrangement: Option<recorder_layout::Arrangement>,
+    /// What the mix has done and leaves out; `None` for a task that does not mix.
+    #[cfg(feature = "mix")]
+    pub mix: Option<crate::task::MixReport>,
 }
 
 /// How a recording ended.

@@ -9,8 +9,8 @@ use recorder_layout::{
     Arrangement, Content, ImageUrl, LayoutError, LayoutParams, Participant, Publishes, arrange,
 };
 use recorder_mixer::{
-    AudioOptions, Fill, Image, Mark, MixError, Mixed, Mixer, MixerOptions, Pushed, Scene, StreamId, Unit,
-    VideoOptions, Window,
+    AudioOptions, Fill, Image, Mark, MixError, MixStats, Mixed, Mixer, MixerOptions, Pushed, Scene, Shedding,
+    StreamId, Unit, VideoOptions, Window,
 };
 use recorder_types::{
     H264Config, MediaId, MediaKind, NalFraming, RoomTime, Size, TrackConfig, UnixMillis, UserId,
@@ -19,6 +19,7 @@ use recorder_types::{
 use super::core::Now;
 use super::file_set::Stream;
 use super::options::StreamSelection;
+use super::shed::Shed;
 use super::track::{Track, TrackSample, on_grid};
 use crate::mix::{ImageSource, MixParamsError, Watermark};
 
@@ -51,6 +52,9 @@ pub struct MixOptions {
     /// How far the mix is behind the room: what arrives later than this is not in it. At least
     /// [`Mixer::LOOK_AHEAD`]; default 1 s.
     pub latency: RoomTime,
+    /// How far the task's thread may be behind the room before the mix leaves work out ([`Shedding`]), a step more every
+    /// 2 s; after 10 s within a quarter of it a step less. `None`: never, and never where time is told. Default 1 s.
+    pub shed_after: Option<RoomTime>,
     /// Where decoders and encoders come from. Default [`SoftwareCodecs`].
     pub codecs: Arc<dyn Codecs>,
 }
@@ -67,6 +71,7 @@ impl Default for MixOptions {
             font: Arc::new(Font::bundled()),
             images: BTreeMap::new(),
             latency: RoomTime::from_secs(1),
+            shed_after: Some(RoomTime::from_secs(1)),
             codecs: Arc::new(SoftwareCodecs),
         }
     }
@@ -163,6 +168,16 @@ pub enum MixOptionsError {
     Mix(#[source] MixError),
 }
 
+/// What a mix has done, and what it leaves out for lack of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MixReport {
+    /// Since the start.
+    pub stats: MixStats,
+    /// Now.
+    pub shedding: Shedding,
+}
+
 /// Somebody who is in the picture or heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seat {
@@ -192,6 +207,7 @@ pub(super) struct RoomMix {
     waiting: BTreeSet<StreamId>,
     /// Whether the last step went wrong, so that it is told once.
     is_failing: bool,
+    shed: Shed,
 }
 
 impl RoomMix {
@@ -202,6 +218,7 @@ impl RoomMix {
         check(&options.layout, &options.watermarks, options.video.size)?;
         let mix = Self {
             drawn: Drawn::new(&options),
+            shed: Shed::new(options.shed_after),
             options,
             stream_type,
             asked: BTreeSet::new(),
@@ -397,6 +414,25 @@ impl RoomMix {
             let finished = mixer.finish(end);
             self.note(finished, "the end of the mix is lost");
         }
+    }
+
+    /// The task is `behind` at `at`: leaves work out, or takes it up again.
+    pub(super) fn observe(&mut self, at: RoomTime, behind: RoomTime) {
+        let Some(mixer) = &mut self.mixer else { return };
+        let before = self.shed.now();
+        let Some(shedding) = self.shed.observe(at, behind) else { return };
+        mixer.set_shedding(shedding);
+        let behind_ms = behind.round_to_millis();
+        if shedding > before {
+            tracing::warn!(?shedding, behind_ms, "the mix leaves work out: the machine is too slow");
+        } else {
+            tracing::info!(?shedding, behind_ms, "the mix takes up work again");
+        }
+    }
+
+    pub(super) fn report(&self) -> MixReport {
+        let stats = self.mixer.as_ref().map(Mixer::stats).unwrap_or_default();
+        MixReport { stats, shedding: self.shed.now() }
     }
 
     fn note(&mut self, result: Result<(), MixError>, what: &'static str) {

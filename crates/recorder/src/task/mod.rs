@@ -8,6 +8,8 @@ mod mix;
 mod options;
 mod output;
 mod room;
+#[cfg(feature = "mix")]
+mod shed;
 mod track;
 
 pub use self::clock::TrackOrigin;
@@ -19,6 +21,6 @@ pub(crate) use self::core::{Earlier, Resume};
 pub(crate) use self::file_set::track_type;
 pub use self::file_set::{FileSetReport, SetId};
 #[cfg(feature = "mix")]
-pub use self::mix::{MixOptions, MixOptionsError};
+pub use self::mix::{MixOptions, MixOptionsError, MixReport};
 pub use self::options::{AvMerge, MAX_ANCHORS, MaxIdleTime, MediaSelection, StreamSelection, TaskOptions};
 pub use self::output::{FileJob, JobInput, MadeFile, MaxFileDuration, OutputFormat};

@@ -150,6 +150,7 @@ impl TimelineStart {
             .with_fps(mix.video.fps)
             .with_bits_per_second(mix.video.bits_per_second)
             .with_gop_seconds(mix.video.gop_seconds)
+            .with_passthrough(mix.video.passthrough)
             .with_matrix(mix.video.matrix.map(|matrix| match matrix {
                 MatrixLine::Bt601 => Matrix::Bt601,
                 MatrixLine::Bt709 => Matrix::Bt709,
@@ -232,6 +233,8 @@ struct VideoLine {
     fps: u16,
     bits_per_second: u32,
     gop_seconds: u16,
+    #[serde(default)]
+    passthrough: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     matrix: Option<MatrixLine>,
 }
@@ -260,6 +263,7 @@ impl From<&MixOptions> for MixLine {
                 fps: video.fps,
                 bits_per_second: video.bits_per_second,
                 gop_seconds: video.gop_seconds,
+                passthrough: video.passthrough,
                 matrix: video.matrix.map(|matrix| match matrix {
                     Matrix::Bt601 => MatrixLine::Bt601,
                     Matrix::Bt709 => MatrixLine::Bt709,

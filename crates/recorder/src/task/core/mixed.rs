@@ -8,7 +8,7 @@ use recorder_types::{MediaId, MediaKind, RoomTime, Sample, UserId};
 use super::{Action, EventError, Now, TaskCore};
 use crate::mix::Watermark;
 use crate::task::file_set::FileSet;
-use crate::task::mix::Seat;
+use crate::task::mix::{MixReport, Seat};
 use crate::task::track::Track;
 
 /// The mixed mode of a task: tracks go into the mix, and what comes out of it into the one file set.
@@ -133,6 +133,21 @@ impl TaskCore {
         while self.mix.as_mut().is_some_and(|mix| mix.advance(until)) {
             self.take_mixed(now);
         }
+    }
+
+    /// Says that the caller does at `now` what was due `behind` ago: a mix leaves work out when it is too much
+    /// ([`MixOptions::shed_after`](crate::MixOptions)), and takes it up again when it is not. For callers in real time;
+    /// what comes out depends on it.
+    pub fn observe_delay(&mut self, now: Now, behind: RoomTime) {
+        if let Some(mix) = &mut self.mix {
+            mix.observe(now.room, behind);
+        }
+    }
+
+    /// What the mix has done; `None` for a task that does not mix.
+    #[must_use]
+    pub fn mix_report(&self) -> Option<MixReport> {
+        self.mix.as_ref().map(|mix| mix.report())
     }
 
     /// Hands what was mixed to its file set.
