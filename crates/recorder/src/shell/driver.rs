@@ -88,6 +88,8 @@ pub(super) struct Driver {
     over: bool,
     /// Nothing of the task is left in the spool.
     cleaned: bool,
+    /// The journal tells of a segment that a playlist could not be told of.
+    unlisted: bool,
 }
 
 /// What is done with the next commit.
@@ -193,6 +195,7 @@ impl Driver {
             held_back: Vec::new(),
             over: false,
             cleaned: false,
+            unlisted: false,
         }
     }
 
@@ -285,6 +288,7 @@ impl Driver {
             return;
         }
         match self.spool.files() {
+            Ok(_) if self.unlisted => tracing::warn!("a playlist is not complete, recover the spool"),
             Ok(files) if files.is_empty() => {
                 self.cleaned = true;
                 self.journal.remove();
@@ -692,21 +696,31 @@ impl Driver {
     fn commit_group(&mut self) {
         let pending = std::mem::take(&mut self.pending);
         let files = std::mem::take(&mut self.closing);
+        let names: Vec<ObjectName> = files.iter().map(|file| file.name().clone()).collect();
         let closed = if files.is_empty() { Vec::new() } else { self.spool.close_all(files) };
         let mut closed: Vec<_> = closed.into_iter().map(Some).collect();
-        let mut numbers = Vec::new();
-        let journalled = self.write_journal(&pending, &closed, &mut numbers);
+        let (mut told, mut numbers) = (Vec::new(), Vec::new());
+        let journalled = self.write_journal(&pending, &closed, (&mut told, &mut numbers));
         let mut numbers = numbers.into_iter();
         for one in pending {
             match one {
                 Pending::Close { set, file, playlist, start, index } => {
-                    match closed.get_mut(file).and_then(Option::take) {
-                        Some(Ok(file)) if journalled.is_ok() => {
-                            self.closed(set, file, &playlist, start, index);
+                    match (closed.get_mut(file).and_then(Option::take), names.get(file)) {
+                        (Some(Ok(closed)), _) if journalled.is_ok() && told.contains(&file) => {
+                            if self.files(set).broken {
+                                self.unlisted = true; // a recovery delivers it
+                            } else {
+                                self.closed(set, closed, &playlist, start, index);
+                            }
                         }
-                        Some(Ok(file)) => self.lose(set, file),
-                        Some(Err(error)) => self.fail(set, error),
-                        None => {}
+                        (Some(Ok(closed)), _) => self.lose(set, closed),
+                        (Some(Err(error)), Some(name)) => {
+                            // Nobody knows what of it is on the disk, and a second sync would not tell.
+                            self.spool.discard(name);
+                            self.fail(set, error);
+                        }
+                        (Some(Err(error)), None) => self.fail(set, error),
+                        (None, _) => {}
                     }
                 }
                 Pending::Playlist { set, update } => self.playlist(set, &update),
@@ -727,21 +741,29 @@ impl Driver {
         &mut self,
         pending: &[Pending],
         closed: &[Option<Result<ClosedFile, SpoolError>>],
-        numbers: &mut Vec<u64>,
+        (told, numbers): (&mut Vec<usize>, &mut Vec<u64>),
     ) -> Result<(), SpoolError> {
         // A segment and what its playlist gains come together.
-        let mut segment: Option<(SetId, UnixMillis, u64)> = None;
+        let mut segment: Option<(SetId, UnixMillis, u64, usize)> = None;
+        let mut failed: Vec<SetId> = Vec::new();
         for one in pending {
             match one {
                 Pending::Close { set, file, start, .. } => {
                     segment = match closed.get(*file) {
-                        Some(Some(Ok(file))) => Some((*set, *start, file.len())),
-                        _ => None,
+                        // A set ends where its first file failed.
+                        Some(Some(Ok(closed))) if !failed.contains(set) => {
+                            Some((*set, *start, closed.len(), *file))
+                        }
+                        _ => {
+                            failed.push(*set);
+                            None
+                        }
                     };
                 }
                 Pending::Playlist { set, update } => {
-                    if let Some((_, start, bytes)) = segment.take_if(|(of, ..)| of == set) {
+                    if let Some((_, start, bytes, file)) = segment.take_if(|(of, ..)| of == set) {
                         self.journal.segment(start, bytes, update)?;
+                        told.push(file);
                     }
                 }
                 Pending::Notify(body) => numbers.push(self.journal.event(body)?),
@@ -802,7 +824,10 @@ impl Driver {
         if !self.files(set).broken && !lines.is_empty() {
             match self.spool.append_playlist(&update.name, lines) {
                 Ok(()) => self.files(set).header = Some(update.header.clone()),
-                Err(error) => self.fail(set, error),
+                Err(error) => {
+                    self.unlisted = true;
+                    self.fail(set, error);
+                }
             }
         }
         let keeps_hls = self.task.output.keeps_hls();
