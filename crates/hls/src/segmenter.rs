@@ -59,6 +59,8 @@ pub struct Segmenter {
     streams: Streams,
     mux: Mux,
     playlist: PlaylistWriter,
+    /// That which begins with the next segment.
+    next_playlist: Option<PlaylistWriter>,
     chain: Chain,
     budget: Budget,
     open: Option<Open>,
@@ -132,6 +134,7 @@ impl Segmenter {
         Self {
             mux: Mux::new(options.chunk_bytes),
             playlist: PlaylistWriter::new(name, options.header.clone()),
+            next_playlist: None,
             chain: Chain::default(),
             budget: Budget::default(),
             streams: Streams::default(),
@@ -257,6 +260,22 @@ impl Segmenter {
         self.video.waits_for_key = true;
         self.video.order.expect_leap();
         self.audio.order.expect_leap();
+    }
+
+    /// Ends the playlist with the open segment, or now if there is none; what follows is listed in `playlist`, whose
+    /// stem should be that of the segments. Media is cut as ever. Without a segment so far, nothing ends and the list
+    /// keeps its name.
+    pub fn split_playlist(&mut self, playlist: ObjectName) {
+        if self.finished || (self.open.is_none() && self.playlist.segments() == 0) {
+            return;
+        }
+        let next = PlaylistWriter::new(playlist, self.options.header.clone());
+        if self.open.is_some() {
+            self.next_playlist = Some(next);
+        } else {
+            self.mux.act(Action::Playlist(self.playlist.end()));
+            self.playlist = next;
+        }
     }
 
     /// Closes the open segment and ends the playlist; nothing can be pushed after it. A recording without a segment
@@ -637,8 +656,12 @@ impl Segmenter {
         self.stats.segments += 1;
         self.stats.bytes += bytes;
         let mut update = self.playlist.add(&info, open.metadata, self.mux.layout());
-        if ends {
+        let split = self.next_playlist.take();
+        if ends || split.is_some() {
             end(&mut update);
+        }
+        if let Some(next) = split {
+            self.playlist = next;
         }
         self.mux.act(Action::CloseSegment(info));
         self.mux.act(Action::Playlist(update));

@@ -171,6 +171,49 @@ fn muted_and_unmuted() {
     }
 }
 
+/// HLS is split when the task has run for 14 days: the segment that is open then is the last of its playlist.
+#[test]
+fn a_playlist_of_more_than_14_days_is_split() {
+    const DAY: i64 = 86_400_000;
+    let mut sim = Sim::new(merged());
+    sim.enter("alice");
+    sim.enter("bob");
+    sim.publish("alice", MAIN, microphone());
+    sim.publish("bob", MAIN, microphone());
+    sim.run_to(11_000);
+    sim.unpublish("alice", MAIN, AUDIO);
+    sim.unpublish("bob", MAIN, AUDIO);
+    sim.run_to(14 * DAY - 15_000);
+    sim.publish("alice", MAIN, microphone());
+    sim.publish("alice", MAIN, camera());
+    sim.run_to(14 * DAY + 20_000);
+    // Silent at the second split: it is made when there is something again.
+    sim.leave("alice");
+    sim.run_to(30 * DAY);
+    sim.enter("alice");
+    sim.publish("alice", MAIN, microphone());
+    sim.run_to(30 * DAY + 5000);
+    sim.stop(LeaveCode::API_STOP);
+    golden("fourteen-days", &sim);
+    let seconds = |text: &str| -> f64 {
+        let lengths = text.lines().filter_map(|line| line.strip_prefix("#EXTINF:")?.strip_suffix(','));
+        lengths.map(|length| length.parse::<f64>().unwrap()).sum()
+    };
+    let alice = encoded("alice");
+    let lists: Vec<(&str, f64)> = sim
+        .output
+        .playlists
+        .iter()
+        .filter(|(name, _)| name.contains(&alice))
+        .map(|(name, text)| (name.rsplit_once("audiovideo").unwrap().1, seconds(&text.to_string()).round()))
+        .collect();
+    assert_eq!(lists, [(".m3u8", 31.0), ("_2.m3u8", 15.0), ("_3.m3u8", 5.0)]);
+    let reports: Vec<String> = sim.core.files().map(|file| file.playlist.to_string()).collect();
+    assert_eq!(reports.len(), 4, "{reports:?}");
+    let told = sim.output.payloads.iter().filter(|(_, payload)| payload.event_type().number() == 307);
+    assert_eq!(told.count(), 4, "each playlist is told");
+}
+
 #[test]
 fn a_new_size_and_a_new_codec_configuration_go_on_after_a_discontinuity() {
     let mut sim = Sim::new(options());

@@ -551,14 +551,14 @@ impl TaskCore {
         }
     }
 
-    /// What has been recorded so far, a file set each, in order of appearance; then what runs before a crash have
-    /// left.
+    /// What has been recorded so far, a file set each, in order of appearance (one whose playlist was split, a playlist
+    /// each); then what runs before a crash have left.
     pub fn files(&self) -> impl Iterator<Item = FileSetReport> + '_ {
         let earlier = self.earlier.sets.iter().enumerate().map(|(index, (_, report))| FileSetReport {
             set: SetId::new(self.sets.len() + index),
             ..report.clone()
         });
-        self.sets.iter().map(FileSet::report).chain(earlier)
+        self.sets.iter().flat_map(FileSet::reports).chain(earlier)
     }
 
     /// Where everybody is in the mixed picture now; `None` before there is one, and for a single-stream task.

@@ -1,10 +1,11 @@
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use recorder_callback::{FileSlice, Payload, TrackType};
 use recorder_hls::{
     PlaylistHeader, Pushed, SegmentInfo, Segmenter, SegmenterOptions, SegmenterStats, Streams,
 };
-use recorder_naming::{FileKind, StreamType, TaskNames};
+use recorder_naming::{FileIndex, FileKind, StreamType, TaskNames};
 use recorder_types::{AacConfig, H264Config, MediaId, MediaKind, ObjectName, RoomTime, UnixMillis, UserId};
 
 use super::core::{Action, EventError, Now};
@@ -16,6 +17,9 @@ use super::track::TrackSample;
 /// within a few hundred MiB.
 const CHUNK_PACKETS: u16 = 348;
 
+/// HLS is split when a task has run for this long, and again after as long: 14 days.
+const PLAYLIST_SPAN: RoomTime = RoomTime::from_secs(14 * 86_400);
+
 /// A file set of one task: its playlist and segments. Counts from 0 in order of appearance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SetId(usize);
@@ -25,7 +29,7 @@ impl SetId {
         Self(index)
     }
 
-    /// The position in [`super::TaskCore::files`].
+    /// The position in the order of appearance.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0
@@ -52,7 +56,14 @@ pub(super) enum Stream {
 /// the task, so that a user who comes back goes on in the same files.
 pub(super) struct FileSet {
     id: SetId,
+    stem: ObjectName,
     playlist: ObjectName,
+    /// When the playlist is split.
+    split_at: RoomTime,
+    /// The playlist after the split that is going on.
+    next_playlist: Option<ObjectName>,
+    /// What is in playlists that have ended.
+    past: Vec<FileSetReport>,
     /// `None` for the mixed room.
     user: Option<UserId>,
     media: MediaId,
@@ -68,7 +79,7 @@ pub(super) struct FileSet {
     duration: RoomTime,
 }
 
-/// What a file set has recorded so far.
+/// What a file set has recorded so far, or what is in one of its playlists where a task runs for longer than 14 days.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FileSetReport {
@@ -146,7 +157,7 @@ impl FileSet {
             Some(user) => PlaylistHeader::single(media, user.clone()),
             None => PlaylistHeader::mixed(),
         };
-        let mut segmenter = SegmenterOptions::new(stem, header)
+        let mut segmenter = SegmenterOptions::new(stem.clone(), header)
             .map_err(EventError::Segmenter)?
             .with_chunk_packets(CHUNK_PACKETS);
         if options.output.file_kind().is_none() {
@@ -155,7 +166,11 @@ impl FileSet {
         let id = SetId(sets.len());
         sets.push(Self {
             id,
+            stem,
             playlist,
+            split_at: PLAYLIST_SPAN,
+            next_playlist: None,
+            past: Vec::new(),
             user: user.cloned(),
             media,
             stream_type,
@@ -199,7 +214,7 @@ impl FileSet {
 
     /// Whether it has media for a file of `kind`.
     pub(super) fn goes_into(&self, kind: FileKind) -> bool {
-        self.segments > 0
+        (self.segments > 0 || !self.past.is_empty())
             && match kind {
                 FileKind::Mp4 => true,
                 FileKind::Aac => self.stream_type != StreamType::Video,
@@ -242,6 +257,11 @@ impl FileSet {
 
     /// Hands one access unit to the segmenter. Says whether it has just begun to wait for a key frame.
     pub(super) fn push(&mut self, kind: MediaKind, sample: &TrackSample) -> bool {
+        if let TrackSample::Video(unit) | TrackSample::Audio(unit) = sample
+            && unit.dts >= self.split_at
+        {
+            self.split(unit.dts);
+        }
         let pushed = match sample {
             TrackSample::Video(unit) => self.segmenter.push_video(unit),
             TrackSample::Audio(unit) => self.segmenter.push_audio(unit),
@@ -270,6 +290,22 @@ impl FileSet {
         begins
     }
 
+    /// Begins another playlist, if one is told and this one has something in it; the open segment is its last.
+    fn split(&mut self, at: RoomTime) {
+        if !self.announced || self.segments == 0 {
+            return;
+        }
+        while self.split_at <= at {
+            self.split_at = self.split_at.saturating_add(PLAYLIST_SPAN);
+        }
+        // The first one has no number, for when it was named nobody knew that there would be another.
+        let Some(part) = u32::try_from(self.past.len() + 2).ok().and_then(NonZeroU32::new) else { return };
+        // As long as the first one, whose name was made, but for the number; there is room for that.
+        let Ok(name) = recorder_naming::playlist_part(&self.stem, FileIndex::Part(part)) else { return };
+        self.segmenter.split_playlist(name.clone());
+        self.next_playlist = Some(name);
+    }
+
     pub(super) fn finish(&mut self) {
         self.segmenter.finish();
     }
@@ -287,7 +323,13 @@ impl FileSet {
                 }
                 recorder_hls::Action::CloseSegment(info) => self.closed(info, wall, actions),
                 recorder_hls::Action::Playlist(update) => {
+                    let ended = update.ended;
                     actions.push_back(Action::Playlist { set, update });
+                    if ended && let Some(next) = self.next_playlist.take() {
+                        self.past.push(self.report());
+                        (self.playlist, self.begin) = (next, None);
+                        (self.segments, self.bytes, self.duration) = (0, 0, RoomTime::ZERO);
+                    }
                 }
                 _ => {}
             }
@@ -317,7 +359,14 @@ impl FileSet {
         }
     }
 
-    pub(super) fn report(&self) -> FileSetReport {
+    /// What is in each of its playlists, in order.
+    pub(super) fn reports(&self) -> impl Iterator<Item = FileSetReport> + '_ {
+        // What would come after the last one may never come.
+        let goes_on = self.past.is_empty() || self.segments > 0;
+        self.past.iter().cloned().chain(goes_on.then(|| self.report()))
+    }
+
+    fn report(&self) -> FileSetReport {
         FileSetReport {
             set: self.id,
             playlist: self.playlist.clone(),
