@@ -8,7 +8,7 @@ use recorder_types::{SdkAppId, TaskId, UserId};
 use super::options::InvalidTask;
 use super::room::{Room, RoomKey};
 use super::tasks::{Inner, Service, internal, new_task_id};
-use crate::shell::{Clock, tell_failed_start};
+use crate::shell::tell_failed_start;
 
 /// A template as rooms hold it: they go on by the one that was set when they came into being.
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl Inner {
             Some(deliverer) => options.with_deliverer(deliverer.clone()),
             None => options,
         };
-        let clock = Clock::start(options.clock);
+        let clock = self.clock.another(options.clock);
         if let Err(error) = self.admit(&request, &id, room) {
             if at.auto_may_tell() {
                 self.runtime.spawn_blocking(move || tell_failed_start(&options, clock));

@@ -4,6 +4,8 @@ mod auto;
 mod life;
 #[cfg(feature = "mix")]
 mod mix;
+#[cfg(test)]
+mod model;
 mod options;
 mod room;
 mod tasks;

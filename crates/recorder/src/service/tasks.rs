@@ -3,7 +3,7 @@ use std::collections::hash_map::{Entry, RandomState};
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use recorder_api::wire::{
     CreateCloudRecordingResponse, DeleteCloudRecordingResponse, DescribeCloudRecordingResponse,
@@ -24,7 +24,7 @@ use super::auto::Template;
 use super::life::{LifeError, Stop, TaskLife};
 use super::options::{InvalidTask, subscription, task_options};
 use super::room::{Departure, Room, RoomKey};
-use crate::shell::{Clock, Outcome, Recorder, Recording, RecordingOptions, SendError, Status};
+use crate::shell::{Clock, ClockMode, Outcome, Recorder, Recording, RecordingOptions, SendError, Status};
 use crate::task::{FileSetReport, RoomEvent, TaskState, track_type};
 
 /// How long a task may take to say how it is; after that the answer is how it was.
@@ -136,7 +136,9 @@ pub(super) struct Inner {
     recorder: Recorder,
     pub(super) options: ServiceOptions,
     pub(super) runtime: Handle,
-    started: Instant,
+    pub(super) clock: Clock,
+    /// How long a task may take to say how it is.
+    patience: Duration,
     life: Mutex<TaskLife>,
     slots: Mutex<HashMap<TaskId, Slot>>,
     rooms: RwLock<HashMap<RoomKey, Arc<Mutex<Room>>>>,
@@ -179,12 +181,22 @@ impl Service {
     /// Outside of a tokio runtime with timers.
     #[must_use]
     pub fn new(recorder: Recorder, options: ServiceOptions) -> Self {
+        Self::by_clock(recorder, options, Clock::start(ClockMode::System), DESCRIBE_PATIENCE)
+    }
+
+    pub(super) fn by_clock(
+        recorder: Recorder,
+        options: ServiceOptions,
+        clock: Clock,
+        patience: Duration,
+    ) -> Self {
         let life = Mutex::new(TaskLife::new(options.max_running));
         Self(Arc::new(Inner {
             recorder,
             options,
             runtime: Handle::current(),
-            started: Instant::now(),
+            clock,
+            patience,
             life,
             slots: Mutex::default(),
             rooms: RwLock::default(),
@@ -255,11 +267,12 @@ impl Service {
         let id = new_task_id(request.app).map_err(|error| internal(&error))?;
         let room = RoomKey { app: request.app, room: request.room.clone() };
         let options = self.0.prepare(request, &id, &room)?;
-        let clock = Clock::start(options.clock);
-        if let Some(displaced) = self.0.admit(request, &id, &room)? {
-            self.0.stop(&displaced);
-        }
+        let clock = self.0.clock.another(options.clock);
+        let displaced = self.0.admit(request, &id, &room)?;
         self.0.in_room(&room, |at| at.join(id.clone(), clock, self.now()));
+        if let Some(displaced) = displaced {
+            self.0.stop(&displaced); // after the other has come: the room stays the same
+        }
         self.0.start(id.clone(), room, clock, options).await.map_err(|error| internal(&error))??;
         Ok(CreateCloudRecordingResponse { task_id: id.as_str().to_owned() })
     }
@@ -279,7 +292,7 @@ impl Service {
         &self,
         request: &DescribeRecording,
     ) -> Result<DescribeCloudRecordingResponse, ServiceError> {
-        let id = lock(&self.0.life).find(self.0.started.elapsed(), request.app, &request.task)?;
+        let id = lock(&self.0.life).find(self.0.elapsed(), request.app, &request.task)?;
         let (recording, _) = self.0.recording(&id).ok_or(LifeError::NotFound)?;
         let status = self.0.ask(&id, recording).await;
         let state = match (&status, lock(&self.0.life).is_running(&id)) {
@@ -308,7 +321,7 @@ impl Service {
     pub fn modify(&self, request: &ModifyRecording) -> Result<ModifyCloudRecordingResponse, ServiceError> {
         let id = {
             let life = lock(&self.0.life);
-            let id = life.find(self.0.started.elapsed(), request.app, &request.task)?;
+            let id = life.find(self.0.elapsed(), request.app, &request.task)?;
             if !life.is_running(&id) {
                 return Err(ServiceError::new(ErrorCode::FailedOperation, "the task is leaving"));
             }
@@ -335,7 +348,7 @@ impl Service {
     /// # Errors
     /// [`ServiceError`] with the code of the API.
     pub fn delete(&self, request: &DeleteRecording) -> Result<DeleteCloudRecordingResponse, ServiceError> {
-        let (id, stop) = lock(&self.0.life).delete(self.0.started.elapsed(), request.app, &request.task)?;
+        let (id, stop) = lock(&self.0.life).delete(self.0.elapsed(), request.app, &request.task)?;
         if let Some(stop) = stop {
             self.0.stop(&stop);
         }
@@ -375,7 +388,12 @@ impl SlotPhase {
 
 impl Inner {
     pub(super) fn now(&self) -> RoomTime {
-        RoomTime::from_nanos(i64::try_from(self.started.elapsed().as_nanos()).unwrap_or(i64::MAX))
+        // It tells the time by itself.
+        self.clock.now().map_or(RoomTime::ZERO, |now| now.room)
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.now().nanos()).unwrap_or(0))
     }
 
     /// Does `what` in a room, which comes into being if it is not there.
@@ -435,7 +453,7 @@ impl Inner {
         room: &RoomKey,
     ) -> Result<Option<Stop>, ServiceError> {
         let place = (room.clone(), request.robot.clone());
-        let (now, expires) = (self.started.elapsed(), request.resource_expires_after);
+        let (now, expires) = (self.elapsed(), request.resource_expires_after);
         let canvas = match &request.mode {
             RecordMode::SingleStream => None,
             RecordMode::Mixed(settings) => Some(settings.canvas),
@@ -564,7 +582,7 @@ impl Inner {
         let status = match recording {
             // It may take its time, or be over.
             Some(recording) => {
-                tokio::time::timeout(DESCRIBE_PATIENCE, recording.describe()).await.ok().flatten()
+                tokio::time::timeout(self.patience, recording.describe()).await.ok().flatten()
             }
             None => None,
         };
@@ -637,6 +655,36 @@ impl From<LifeError> for ServiceError {
     }
 }
 
+/// What a test looks at.
+#[cfg(test)]
+impl Service {
+    /// The recordings, when each has started.
+    pub(super) async fn started(&self) -> Vec<Recording> {
+        loop {
+            {
+                let slots = lock(&self.0.slots);
+                if let Some(all) = slots.values().map(|slot| slot.phase.recording().cloned()).collect() {
+                    return all;
+                }
+            }
+            tokio::time::sleep(Duration::from_micros(100)).await;
+        }
+    }
+
+    /// Tasks that are not over.
+    pub(super) fn known(&self) -> usize {
+        lock(&self.0.slots).len()
+    }
+
+    /// The integer rooms that there are, in order.
+    pub(super) fn rooms(&self) -> Vec<u32> {
+        let rooms = self.0.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms: Vec<u32> = rooms.keys().filter_map(|key| key.room.as_integer()).collect();
+        rooms.sort_unstable();
+        rooms
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use recorder_types::RoomId;
@@ -653,9 +701,9 @@ mod tests {
         for number in 0..100 {
             let room = RoomKey { app: SdkAppId::new(1), room: RoomId::integer(number) };
             service.event(&room, &RoomEvent::Enter { user: user.clone() });
-            assert_eq!(service.0.rooms.read().unwrap().len(), 1);
+            assert_eq!(service.rooms(), [number]);
             service.event(&room, &RoomEvent::Leave { user: user.clone() });
         }
-        assert!(service.0.rooms.read().unwrap().is_empty());
+        assert_eq!(service.rooms(), [0; 0]);
     }
 }

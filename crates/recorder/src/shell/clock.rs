@@ -24,6 +24,16 @@ pub(crate) struct Clock {
     mode: ClockMode,
     started: Instant,
     wall: UnixMillis,
+    #[cfg(test)]
+    simulated: Option<Simulated>,
+}
+
+/// A clock that a test sets, in milliseconds, and its reading at the start.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+struct Simulated {
+    millis: &'static std::sync::atomic::AtomicI64,
+    zero: i64,
 }
 
 impl Clock {
@@ -32,7 +42,30 @@ impl Clock {
             ClockMode::System => wall_clock(),
             ClockMode::Told { start } => start,
         };
-        Self { mode, started: Instant::now(), wall }
+        Self {
+            mode,
+            started: Instant::now(),
+            wall,
+            #[cfg(test)]
+            simulated: None,
+        }
+    }
+
+    /// Another one, which starts now.
+    #[cfg(feature = "api")]
+    pub(crate) fn another(self, mode: ClockMode) -> Self {
+        #[cfg(test)]
+        if let Some(simulated) = self.simulated {
+            return Self::simulated(simulated.millis);
+        }
+        Self::start(mode)
+    }
+
+    #[cfg(all(test, feature = "api"))]
+    pub(crate) fn simulated(millis: &'static std::sync::atomic::AtomicI64) -> Self {
+        let zero = millis.load(std::sync::atomic::Ordering::SeqCst);
+        let wall = UnixMillis::new(1_700_000_000_000).expect("a time after 1970").saturating_add_millis(zero);
+        Self { wall, simulated: Some(Simulated { millis, zero }), ..Self::start(ClockMode::System) }
     }
 
     /// The time at the start.
@@ -42,6 +75,14 @@ impl Clock {
 
     /// The time now; `None` where the embedder tells it.
     pub(crate) fn now(self) -> Option<Now> {
+        #[cfg(test)]
+        if let Some(Simulated { millis, zero }) = self.simulated {
+            let passed = millis.load(std::sync::atomic::Ordering::SeqCst) - zero;
+            return Some(Now {
+                room: RoomTime::from_millis(passed),
+                wall: self.wall.saturating_add_millis(passed),
+            });
+        }
         match self.mode {
             ClockMode::System => {
                 let nanos = i64::try_from(self.started.elapsed().as_nanos()).unwrap_or(i64::MAX);
