@@ -2,6 +2,8 @@
 
 mod auto;
 mod life;
+#[cfg(test)]
+mod load;
 #[cfg(feature = "mix")]
 mod mix;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use recorder_api::wire::TaskStatus;
-use recorder_api::{Action, AutoRecording, Request};
+use recorder_api::{Action, AutoRecording, CreateRecording, Request};
 use recorder_callback::{LeaveCode, Payload};
 use recorder_storage::{Bucket, Durability};
 use recorder_types::{
@@ -23,7 +23,7 @@ use super::tasks::{Service, ServiceOptions};
 use crate::shell::{Clock, Recorder, RecorderOptions};
 use crate::task::{RoomEvent, TrackOrigin};
 
-const APP: u32 = 1;
+pub(super) const APP: u32 = 1;
 /// Tasks that run at a time.
 const MAX: usize = 4;
 const COMMANDS_OF_A_CASE: u32 = 100;
@@ -236,7 +236,7 @@ impl Model {
 struct Bench {
     service: Service,
     clock: &'static AtomicI64,
-    told: Arc<Mutex<Vec<(String, String, Payload)>>>,
+    told: Told,
     model: Model,
     _root: tempfile::TempDir,
 }
@@ -244,18 +244,7 @@ struct Bench {
 impl Bench {
     fn new(clock: &'static AtomicI64) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let told = Arc::<Mutex<Vec<_>>>::default();
-        let heard = Arc::clone(&told);
-        let options = ServiceOptions::new(|_| Ok(Bucket::memory()))
-            .with_max_running(MAX)
-            .with_adjust(|_, options| options.with_gather(Duration::ZERO))
-            .with_on_callback(move |_, body| {
-                let event = body.event();
-                let (task, room) = (event.task().as_str().to_owned(), event.room().to_string());
-                heard.lock().unwrap().push((task, room, event.payload().clone()));
-            });
-        let recorder = Recorder::new(RecorderOptions::new(root.path()).with_durability(Durability::Relaxed));
-        let service = Service::by_clock(recorder, options, Clock::simulated(clock), Duration::from_secs(60));
+        let (service, told) = simulated(root.path(), clock, MAX);
         Self { service, clock, told, model: Model::default(), _root: root }
     }
 
@@ -377,14 +366,7 @@ impl Bench {
     }
 
     async fn create(&mut self, room: u32, robot: u32, idle: i64, hours: i64) {
-        let body = format!(
-            r#"{{"SdkAppId": {APP}, "RoomId": "{room}", "UserId": "r{robot}", "UserSig": "x", "ResourceExpiredHour": {hours},
-            "RecordParams": {{"RecordMode": 1, "MaxIdleTime": {idle}}}, "StorageParams": {{"CloudStorage":
-            {{"Vendor": 1, "Region": "r", "Bucket": "b", "AccessKey": "a", "SecretKey": "s"}}}}}}"#
-        );
-        let Request::Create(request) = request(Action::CreateCloudRecording, &body) else {
-            panic!("as asked")
-        };
+        let request = create_request(room, robot, idle, hours);
         let got = self.service.create(&request).await.map_err(|error| error.code().to_owned());
         let of = |task: &Task| task.room == room && task.robot == Some(robot) && task.phase == Phase::Running;
         let displaced = self.model.tasks.iter().position(of);
@@ -526,16 +508,7 @@ impl Bench {
         }
         self.settle().await;
         let told = self.told.lock().unwrap();
-        let mut stories: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-        for (task, _, payload) in told.iter() {
-            let story = stories.entry(task.as_str()).or_default();
-            match payload {
-                Payload::RecorderStart(status) => story.push(301_000 + status.number()),
-                Payload::RecorderStop(code) => story.push(302_000 + code.number()),
-                Payload::UploadStop(status) => story.push(305_000 + status.number()),
-                _ => {}
-            }
-        }
+        let mut stories = stories(&told);
         for task in &self.model.tasks {
             let code = task.code.unwrap().number();
             assert_eq!(stories.remove(task.id.as_str()).unwrap(), [301_000, 302_000 + code, 305_000]);
@@ -545,19 +518,67 @@ impl Bench {
     }
 }
 
-fn key(room: u32) -> RoomKey {
+pub(super) fn key(room: u32) -> RoomKey {
     RoomKey { app: SdkAppId::new(APP), room: RoomId::integer(room) }
 }
 
-fn user_id(user: u32) -> UserId {
+/// Task, room and payload of each event, in order.
+pub(super) type Told = Arc<Mutex<Vec<(String, String, Payload)>>>;
+
+/// A service into memory under a clock that the caller sets, and what it tells.
+pub(super) fn simulated(
+    root: &std::path::Path,
+    clock: &'static AtomicI64,
+    max_running: usize,
+) -> (Service, Told) {
+    let told = Told::default();
+    let heard = Arc::clone(&told);
+    let options = ServiceOptions::new(|_| Ok(Bucket::memory()))
+        .with_max_running(max_running)
+        .with_adjust(|_, options| options.with_gather(Duration::ZERO))
+        .with_on_callback(move |_, body| {
+            let event = body.event();
+            let (task, room) = (event.task().as_str().to_owned(), event.room().to_string());
+            heard.lock().unwrap().push((task, room, event.payload().clone()));
+        });
+    let recorder = Recorder::new(RecorderOptions::new(root).with_durability(Durability::Relaxed));
+    (Service::by_clock(recorder, options, Clock::simulated(clock), Duration::from_secs(60)), told)
+}
+
+pub(super) fn create_request(room: u32, robot: u32, idle: i64, hours: i64) -> CreateRecording {
+    let body = format!(
+        r#"{{"SdkAppId": {APP}, "RoomId": "{room}", "UserId": "r{robot}", "UserSig": "x", "ResourceExpiredHour": {hours},
+        "RecordParams": {{"RecordMode": 1, "MaxIdleTime": {idle}}}, "StorageParams": {{"CloudStorage":
+        {{"Vendor": 1, "Region": "r", "Bucket": "b", "AccessKey": "a", "SecretKey": "s"}}}}}}"#
+    );
+    let Request::Create(request) = request(Action::CreateCloudRecording, &body) else { panic!("as asked") };
+    *request
+}
+
+/// Beginning and end of each task: a thousand times the event, and its status or code.
+pub(super) fn stories(told: &[(String, String, Payload)]) -> BTreeMap<&str, Vec<u32>> {
+    let mut stories: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for (task, _, payload) in told {
+        let story = stories.entry(task.as_str()).or_default();
+        match payload {
+            Payload::RecorderStart(status) => story.push(301_000 + status.number()),
+            Payload::RecorderStop(code) => story.push(302_000 + code.number()),
+            Payload::UploadStop(status) => story.push(305_000 + status.number()),
+            _ => {}
+        }
+    }
+    stories
+}
+
+pub(super) fn user_id(user: u32) -> UserId {
     format!("u{user}").parse().unwrap()
 }
 
-fn task_body(app: u32, id: &str) -> String {
+pub(super) fn task_body(app: u32, id: &str) -> String {
     format!(r#"{{"SdkAppId": {app}, "TaskId": "{id}"}}"#)
 }
 
-fn request(action: Action, body: &str) -> Request {
+pub(super) fn request(action: Action, body: &str) -> Request {
     Request::from_json(action, body.as_bytes()).unwrap()
 }
 
