@@ -61,14 +61,13 @@ impl Bench {
         self.call(Action::CreateCloudRecording, &body).await
     }
 
-    /// One call of each action: the oldest of `tasks` ends, and another begins in its room.
-    async fn calls(&mut self, tasks: &mut [(u32, String)], step: usize) {
+    /// One call of each action: `asked` stays, `changed` ends, and another begins in its room.
+    async fn calls(&mut self, asked: &str, (room, changed): &mut (u32, String)) {
         let body = |task: &str| format!(r#"{{"SdkAppId": {APP}, "TaskId": "{task}"}}"#);
-        let at = step % tasks.len();
-        self.call(Action::DescribeCloudRecording, &body(&tasks[at].1)).await;
-        self.call(Action::ModifyCloudRecording, &body(&tasks[at].1)).await;
-        self.call(Action::DeleteCloudRecording, &body(&tasks[at].1)).await;
-        tasks[at].1 = self.create(tasks[at].0).await;
+        self.call(Action::DescribeCloudRecording, &body(asked)).await;
+        self.call(Action::ModifyCloudRecording, &body(asked)).await;
+        self.call(Action::DeleteCloudRecording, &body(changed)).await;
+        *changed = self.create(*room).await;
     }
 
     fn event(&mut self, room: u32, event: &RoomEvent) {
@@ -132,7 +131,8 @@ async fn hundred_tasks(seconds: u64) {
             (0..100).for_each(|room| bench.event(room, &frame));
             sent += 1;
         }
-        bench.calls(&mut tasks, step).await;
+        let (steady, changing) = tasks.split_at_mut(90);
+        bench.calls(&steady[step % 90].1, &mut changing[step % 10]).await;
         tokio::time::sleep_until(until.into()).await;
     }
     bench.finish("100 tasks").await;
@@ -147,7 +147,8 @@ async fn flapping(seconds: u64) {
     let users: Vec<UserId> = (0..10).map(|user| format!("u{user}").parse().unwrap()).collect();
     // One who stays, and a task by call beside that of the template.
     bench.service.event(&key(1), &RoomEvent::Enter { user: "stays".parse().unwrap() });
-    let mut tasks = vec![(1, bench.create(1).await)];
+    let asked = bench.create(1).await;
+    let mut changing = (2, bench.create(2).await);
     let begun = Instant::now();
     let mut number = 0;
     for step in 0..usize::try_from(seconds * 20).unwrap() {
@@ -162,7 +163,7 @@ async fn flapping(seconds: u64) {
             }
             bench.event(1, &RoomEvent::Leave { user: user.clone() });
         }
-        bench.calls(&mut tasks, step).await;
+        bench.calls(&asked, &mut changing).await;
         tokio::time::sleep_until(until.into()).await;
     }
     bench.finish("10 000 events a second in one room").await;

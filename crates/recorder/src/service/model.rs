@@ -478,8 +478,8 @@ impl Bench {
 
     /// Waits until every task has heard what was told, and the time.
     async fn quiet(&self) {
-        for recording in self.service.started().await {
-            recording.describe().await;
+        for recording in patiently("a start", self.service.started()).await {
+            patiently("a description", recording.describe()).await;
         }
     }
 
@@ -487,9 +487,12 @@ impl Bench {
     async fn settle(&self) {
         self.quiet().await;
         let running = self.model.running();
-        while self.service.known() > running {
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        }
+        let over = async {
+            while self.service.known() > running {
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+        };
+        patiently("the end", over).await;
     }
 
     fn compare(&self) {
@@ -500,7 +503,7 @@ impl Bench {
 
     /// What each task told from its beginning to its end.
     async fn finish(&mut self) {
-        self.service.shut_down().await;
+        patiently("the end of the service", self.service.shut_down()).await;
         for index in 0..self.model.tasks.len() {
             if self.model.tasks[index].phase == Phase::Running {
                 self.model.end(index, LeaveCode::REMOVED_BY_SERVER, Auto::Ended);
@@ -516,6 +519,13 @@ impl Bench {
         // The others could not begin.
         assert!(stories.values().all(|story| story == &[301_001]), "{stories:?}");
     }
+}
+
+/// Nothing here takes longer than a moment.
+async fn patiently<T>(what: &str, wanted: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), wanted)
+        .await
+        .unwrap_or_else(|_| panic!("{what} does not come"))
 }
 
 pub(super) fn key(room: u32) -> RoomKey {

@@ -490,6 +490,8 @@ impl Inner {
 
     /// The recording runs: it hears its room, or ends at once if that was decided meanwhile.
     fn begin(self: &Arc<Self>, id: &TaskId, room: &RoomKey, recording: Recording) {
+        // First of all it hears who is there. Whoever ends it meanwhile leaves a note.
+        self.in_known_room(room, |at| at.open(id, &recording));
         let stop = {
             let mut slots = lock(&self.slots);
             match slots.get_mut(id) {
@@ -503,9 +505,8 @@ impl Inner {
                 None => Some(LeaveCode::REMOVED_BY_SERVER),
             }
         };
-        match stop {
-            Some(code) => self.send(&recording, RoomEvent::Stop { code }),
-            None => drop(self.in_known_room(room, |at| at.open(id, &recording))),
+        if let Some(code) = stop {
+            self.send(&recording, RoomEvent::Stop { code });
         }
         let (inner, id, room) = (Arc::downgrade(self), id.clone(), room.clone());
         self.runtime.spawn(async move {

@@ -48,7 +48,9 @@ impl Recorder {
     ) -> Result<Recording, StartError> {
         let zero = clock.zero();
         let prepared = (|| {
-            let core = TaskCore::new(options.task.clone(), zero).map_err(StartError::Names)?;
+            // The room is not empty for as long as it takes to begin.
+            let now = clock.now().unwrap_or(zero);
+            let core = TaskCore::new(options.task.clone(), now).map_err(StartError::Names)?;
             let directory = core.directory().as_str().parse::<ObjectKey>().map_err(StartError::Directory)?;
             let spool = self.open_spool(&options.task.task).map_err(StartError::Spool)?;
             let journal = TaskJournal::create(&spool, &options.task, &options.bucket)

@@ -159,14 +159,14 @@ impl Recording {
         let now = self.clock.now().ok_or(SendError::TimeIsTold)?;
         let (answer, answered) = oneshot::channel();
         self.events.send(Message::Ask { now, event, answer }).await.map_err(|_| SendError::Ended)?;
-        Ok(answered.await.map_err(|_| SendError::Ended)??)
+        Ok(self.answer(answered).await.ok_or(SendError::Ended)??)
     }
 
     /// State and files now; after the end, those at the end.
     pub async fn describe(&self) -> Option<Status> {
         let (answer, answered) = oneshot::channel();
         if self.events.send(Message::Describe { answer }).await.is_ok()
-            && let Ok(status) = answered.await
+            && let Some(status) = self.answer(answered).await
         {
             return Some(status);
         }
@@ -209,6 +209,17 @@ impl Recording {
     /// leaves the rest to [`Recorder::recover`](super::Recorder::recover).
     pub async fn closed(&self) {
         self.events.closed().await;
+    }
+
+    /// What the task's thread answers; `None` if it is over. A message that comes as the thread ends can stay in the
+    /// queue for as long as somebody holds the recording, so that no answer alone would be waited for in vain.
+    async fn answer<T>(&self, answered: oneshot::Receiver<T>) -> Option<T> {
+        let mut ended = self.ended.clone();
+        tokio::select! {
+            biased;
+            answer = answered => answer.ok(),
+            _ = ended.wait_for(Option::is_some) => None,
+        }
     }
 
     async fn wait_for_room(&self, bytes: u32) -> Result<Option<OwnedSemaphorePermit>, SendError> {
