@@ -124,7 +124,7 @@ async fn run(seconds: i64) {
     service.shut_down().await;
     times.print();
 
-    let told = told.lock().unwrap();
+    let told = told.lock().unwrap().clone();
     let stories = stories(&told);
     assert_eq!(stories.len(), created);
     for (task, story) in &stories {

@@ -582,9 +582,7 @@ impl Inner {
     async fn ask(&self, id: &TaskId, recording: Option<Recording>) -> Option<Status> {
         let status = match recording {
             // It may take its time, or be over.
-            Some(recording) => {
-                tokio::time::timeout(self.patience, recording.describe()).await.ok().flatten()
-            }
+            Some(recording) => tokio::time::timeout(self.patience, recording.describe()).await.ok().flatten(),
             None => None,
         };
         self.remember(id, status)
