@@ -20,7 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program on a port of its own, with a spool and a place for objects in one temporary directory.
 pub struct Running {
-    child: Child,
+    child: Ended,
     pub address: String,
     pub root: TempDir,
     log: std::thread::JoinHandle<String>,
@@ -45,7 +45,7 @@ impl Running {
         let address = first.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{first}"));
         let address = address.trim_end_matches('/').to_owned();
         let log = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
-        Self { child, address, root, log }
+        Self { child: Ended(child), address, root, log }
     }
 
     pub fn client(&self) -> Client {
@@ -54,9 +54,20 @@ impl Running {
 
     /// Asks it to end, and gives how it did and what it logged.
     pub fn stop(mut self) -> (ExitStatus, String, TempDir) {
-        signal(self.child.id(), "TERM");
-        let status = self.child.wait().unwrap();
+        signal(self.child.0.id(), "TERM");
+        let status = self.child.0.wait().unwrap();
         (status, self.log.join().unwrap(), self.root)
+    }
+}
+
+/// A process that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
