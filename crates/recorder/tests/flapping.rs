@@ -4,8 +4,6 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
-
 use recorder::callback::LeaveCode;
 use recorder::hls::Loss;
 use recorder::types::{MediaId, MediaKind, RoomTime, Sample, Size, Timescale, Timestamp, TrackConfig};
@@ -42,8 +40,8 @@ fn publish(kind: MediaKind, channels: u8) -> RoomEvent {
     RoomEvent::Publish { user: id("bob"), media: MediaId::Main, config, origin: TrackOrigin::FirstArrival }
 }
 
-/// A second of Bob's flapping, and ten quiet ones, beside Alice. Gives how long each event took.
-fn run(task: TaskOptions, flap: Flap, kind: MediaKind) -> (Sim, Vec<Duration>) {
+/// A second of Bob's flapping, and ten quiet ones, beside Alice.
+fn run(task: TaskOptions, flap: Flap, kind: MediaKind) -> Sim {
     let mut sim = Sim::new(task);
     sim.enter("alice");
     sim.publish("alice", MediaId::Main, microphone());
@@ -52,7 +50,6 @@ fn run(task: TaskOptions, flap: Flap, kind: MediaKind) -> (Sim, Vec<Duration>) {
     sim.event(publish(kind, 1)).unwrap();
     let pictures = h264::Pictures::new(Size::new(32, 32).unwrap()).unwrap().idr(100);
     let (user, media) = (id("bob"), MediaId::Main);
-    let mut took = Vec::new();
     for n in 0..EVENTS {
         sim.run_to(1000 + n / 10);
         let leave = RoomEvent::Leave { user: user.clone() };
@@ -76,9 +73,7 @@ fn run(task: TaskOptions, flap: Flap, kind: MediaKind) -> (Sim, Vec<Duration>) {
         let sample = Sample::new(Timestamp::new(ticks, scale), data);
         let sample = RoomEvent::Sample { user: user.clone(), media, kind, sample };
         for event in events.into_iter().chain([sample]) {
-            let started = Instant::now();
             sim.event(event).unwrap();
-            took.push(started.elapsed());
         }
     }
     // Whoever comes to rest is recorded again.
@@ -86,7 +81,7 @@ fn run(task: TaskOptions, flap: Flap, kind: MediaKind) -> (Sim, Vec<Duration>) {
     sim.publish("bob", media, source);
     sim.run_to(12_000);
     sim.stop(LeaveCode::API_STOP);
-    (sim, took)
+    sim
 }
 
 #[test]
@@ -100,7 +95,7 @@ fn ten_thousand_events_in_a_second_leave_few_files_and_disturb_nobody() {
     for flap in [Flap::Publish, Flap::Unpublish, Flap::Enter, Flap::LeaveAndEnter, Flap::Change, Flap::Clock]
     {
         for kind in [MediaKind::Audio, MediaKind::Video] {
-            let (sim, mut took) = run(options(), flap, kind);
+            let sim = run(options(), flap, kind);
             sim.output.check();
             let (alice, bob) = (encoded("alice"), encoded("bob"));
             assert_eq!(sim.output.segments_of(&alice), quiet.output.segments_of(&alice), "{flap:?} {kind}");
@@ -112,9 +107,6 @@ fn ten_thousand_events_in_a_second_leave_few_files_and_disturb_nobody() {
             assert!(file.stats.lost(Loss::TooManySegments) > 5000, "{flap:?} {kind}: {:?}", file.stats);
             // It goes on within a second, or with the key frame after that.
             assert!(file.duration >= RoomTime::from_millis(7500), "{flap:?} {kind}: {:?}", file.duration);
-            took.sort();
-            let p99 = took[took.len() * 99 / 100];
-            assert!(p99 < Duration::from_millis(50), "{flap:?} {kind}: {p99:?}");
         }
     }
 }
@@ -123,7 +115,7 @@ fn ten_thousand_events_in_a_second_leave_few_files_and_disturb_nobody() {
 fn in_one_set_too() {
     for flap in [Flap::Publish, Flap::Unpublish, Flap::Enter, Flap::LeaveAndEnter] {
         for kind in [MediaKind::Audio, MediaKind::Video] {
-            let (sim, _) = run(options_with(|task| task.merge = AvMerge::Merged), flap, kind);
+            let sim = run(options_with(|task| task.merge = AvMerge::Merged), flap, kind);
             sim.output.check();
             let segments = sim.output.segments_of(&encoded("bob")).len();
             assert!((2..=MOST).contains(&segments), "{flap:?} {kind}: {segments} segments");
