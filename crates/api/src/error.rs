@@ -260,6 +260,9 @@ pub enum TextRule {
     /// `EndpointUrl`.
     #[error("an endpoint is a host with an optional port, of a-z A-Z 0-9 . - _ :, without a scheme")]
     Endpoint,
+    /// `Region` and `Bucket` where they become part of a host's name.
+    #[error("part of a host's name, of a-z A-Z 0-9 - _")]
+    HostPart,
     /// Other texts have a length.
     #[error("at most {max} bytes, this one has {len}")]
     TooLong {

@@ -450,6 +450,11 @@ fn every_other_rule_has_its_code_and_path() {
             "InvalidParameterValue: StorageParams.CloudStorage.EndpointUrl breaks a rule: an endpoint is a host",
         ),
         (
+            "StorageParams.CloudStorage.Region",
+            json!("evil.example/"),
+            "InvalidParameterValue: StorageParams.CloudStorage.Region breaks a rule: part of a host",
+        ),
+        (
             "StorageParams.CloudStorage.Bucket",
             json!("a\tb"),
             "InvalidParameterValue: StorageParams.CloudStorage.Bucket breaks a rule: no control",

@@ -37,12 +37,17 @@ impl AddressPolicy {
 
     /// Whether the host of a URL may be asked for: its address if it is a literal; a name but `localhost` and those
     /// below it is judged when resolved.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    ///
+    /// # Specification
+    /// RFC 6761 section 6.3.
     #[cfg(feature = "http")]
-    pub(crate) fn check_host(self, url: &::url::Url) -> Result<(), RefusedAddress> {
+    pub fn check_host(self, url: &::url::Url) -> Result<(), RefusedAddress> {
         match url.host() {
             Some(::url::Host::Ipv4(v4)) => self.check(v4.into()),
             Some(::url::Host::Ipv6(v6)) => self.check(v6.into()),
-            // RFC 6761 section 6.3: these names never lead anywhere else.
             Some(::url::Host::Domain(name)) if is_localhost(name) => self.check(Ipv4Addr::LOCALHOST.into()),
             Some(::url::Host::Domain(_)) | None => Ok(()),
         }

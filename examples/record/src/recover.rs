@@ -89,7 +89,7 @@ pub(crate) async fn recover(args: &Args, spool: &Path) -> Result<bool, AnyError>
         report_loss(&outcome, spool);
     }
     if let Some(deliverer) = &deliverer {
-        all_well &= finish_callbacks(deliverer, args.callback_patience).await;
+        all_well &= finish_callbacks(deliverer, args.callback_patience, spool).await;
     }
     Ok(all_well)
 }

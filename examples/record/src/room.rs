@@ -64,7 +64,7 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     bar.finish_and_clear();
 
     let calls_through = match &deliverer {
-        Some(deliverer) => finish_callbacks(deliverer, args.callback_patience).await,
+        Some(deliverer) => finish_callbacks(deliverer, args.callback_patience, &spool.root).await,
         None => true,
     };
     if calls_through && outcome.kept == 0 {
@@ -387,11 +387,12 @@ pub(crate) fn deliverer(args: &Args) -> Result<Option<Deliverer>, AnyError> {
     }
 }
 
-pub(crate) async fn finish_callbacks(deliverer: &Deliverer, patience: Duration) -> bool {
+pub(crate) async fn finish_callbacks(deliverer: &Deliverer, patience: Duration, spool: &Path) -> bool {
     if tokio::time::timeout(patience, deliverer.finish()).await.is_err() {
         eprintln!(
-            "error: the callback server did not take every callback within {} s of the end: see that it answers 200 (an address of this machine or network needs --allow-private-urls), or raise --callback-patience; the recording is complete",
-            patience.as_secs()
+            "error: the callback server did not take every callback within {} s of the end: see that it answers 200 (an address of this machine or network needs --allow-private-urls), or raise --callback-patience; the recording is complete, and --recover {} --callback URL tells the rest",
+            patience.as_secs(),
+            spool.display()
         );
         return false;
     }

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::process::Command;
+
 use recorder::callback::{CallbackBody, CallbackKey, verify};
 use support::{files, record};
 use wiremock::matchers::{header, method};
@@ -55,6 +57,19 @@ async fn a_dead_server_is_told_of_and_costs_the_recording_nothing() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(told.contains("callback server") && told.contains("recording is complete"), "{told}");
+        let spool = out.path().join(".recorder-spool");
+        assert!(spool.join("task01").is_dir(), "{url}: what was not told waits");
+
+        let living = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).mount(&living).await;
+        let spool = spool.display().to_string();
+        let again = ["--recover", &spool, "--callback", &living.uri(), "--allow-private-urls", "-q"];
+        let output = Command::new(env!("CARGO_BIN_EXE_record")).args(again).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = living.received_requests().await.unwrap();
+        let number = |body: &[u8]| CallbackBody::from_json(body).unwrap().event().event_type().number();
+        let numbers: Vec<_> = told.iter().map(|request| number(&request.body)).collect();
+        assert_eq!((numbers.first(), numbers.last()), (Some(&301), Some(&305)), "{numbers:?}");
         assert!(files(out.path()) == files(want.path()), "{url}: the recording differs");
     }
     assert!(!failing.received_requests().await.unwrap().is_empty());

@@ -14,7 +14,7 @@ use recorder::api::wire::{
 use recorder::api::{
     API_VERSION, Action, Answer, AuthError, Authorization, CALL_BUDGET, CreateRecording, ErrorCode,
     FormSignature, MAX_BODY_BYTES, Request, RequestId, SERVICE, ScopedRequest, ServiceError, SignedHeader,
-    Storage, StorageBucket, UserSig, Vendor,
+    Storage, StorageBucket, UserSig,
 };
 use recorder::callback::AddressPolicy;
 use recorder::types::UnixMillis;
@@ -232,44 +232,21 @@ fn check_user_sig(request: &CreateRecording, key: &Key, now: UnixMillis) -> Resu
         .map_err(|error| ServiceError::new(error.code(), error.to_string()))
 }
 
-/// Whether the bucket's address leads to a vendor, or to an endpoint that is not private. Names are not looked up.
+/// Whether the bucket's endpoint is not private. Names are not looked up.
 pub(crate) fn check_storage(storage: &Storage, policy: AddressPolicy) -> Result<(), ServiceError> {
-    let Storage::Bucket(StorageBucket { vendor, region, bucket, endpoint, .. }) = storage else {
+    let Storage::Bucket(StorageBucket { endpoint: Some(endpoint), .. }) = storage else {
         return Ok(());
     };
-    let refused = |member: &str, why: &str| {
-        let text = format!("StorageParams.CloudStorage.{member} {why}");
+    let refused = |why: String| {
+        let text = format!("StorageParams.CloudStorage.EndpointUrl {why}");
         Err(ServiceError::new(ErrorCode::InvalidParameterValue, text))
     };
-    let Some(endpoint) = endpoint else {
-        // They become part of a host name.
-        let is_name = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-        if !is_name(region) {
-            return refused("Region", "has other characters than a-z A-Z 0-9 - _");
-        }
-        if *vendor == Vendor::Cos && !is_name(bucket) {
-            return refused("Bucket", "has other characters than a-z A-Z 0-9 - _");
-        }
-        return Ok(());
-    };
-    let Ok(address) = url::Url::parse(&format!("https://{endpoint}/")) else {
-        return refused("EndpointUrl", "is no host with an optional port");
-    };
-    let checked = match address.host() {
-        Some(url::Host::Ipv4(v4)) => policy.check(v4.into()).is_ok(),
-        Some(url::Host::Ipv6(v6)) => policy.check(v6.into()).is_ok(),
-        Some(url::Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            policy == AddressPolicy::AllowPrivate || !(name == "localhost" || name.ends_with(".localhost"))
-        }
-        None => false,
-    };
-    match checked {
-        true => Ok(()),
-        false => refused(
-            "EndpointUrl",
-            "is a private address; whoever runs the server can allow it (--allow-private-urls)",
-        ),
+    match url::Url::parse(&format!("https://{endpoint}/")).map(|url| policy.check_host(&url)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(address)) => refused(format!(
+            "is a private address ({address}); whoever runs the server can allow it (--allow-private-urls)"
+        )),
+        Err(error) => refused(format!("is no host with an optional port: {error}")),
     }
 }
 

@@ -28,9 +28,10 @@ pub enum Storage {
 pub struct StorageBucket {
     /// Whose it is.
     pub vendor: Vendor,
-    /// 1 to 255 bytes without control characters; what else it may have is for the vendor to say.
+    /// 1 to 255 bytes; of letters, digits, `-` and `_` where there is no endpoint, because it is part of the host's name
+    /// then.
     pub region: String,
-    /// As the region.
+    /// 1 to 255 bytes without control characters; of COS as the region.
     pub bucket: String,
     /// At most 1024 bytes.
     pub access_key: Secret,
@@ -100,6 +101,13 @@ impl StorageBucket {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b".-_:".contains(&b);
         if endpoint.as_ref().is_some_and(|endpoint| !endpoint.bytes().all(allowed)) {
             return Err(at.member("EndpointUrl").rule(TextRule::Endpoint));
+        }
+        let part = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        if endpoint.is_none() && !part(&region) {
+            return Err(at.member("Region").rule(TextRule::HostPart));
+        }
+        if endpoint.is_none() && vendor == Vendor::Cos && !part(&bucket) {
+            return Err(at.member("Bucket").rule(TextRule::HostPart));
         }
         Ok(Self { vendor, region, bucket, access_key, secret_key, prefix, endpoint })
     }
