@@ -450,11 +450,6 @@ fn every_other_rule_has_its_code_and_path() {
             "InvalidParameterValue: StorageParams.CloudStorage.EndpointUrl breaks a rule: an endpoint is a host",
         ),
         (
-            "StorageParams.CloudStorage.Region",
-            json!("evil.example/"),
-            "InvalidParameterValue: StorageParams.CloudStorage.Region breaks a rule: part of a host",
-        ),
-        (
             "StorageParams.CloudStorage.Bucket",
             json!("a\tb"),
             "InvalidParameterValue: StorageParams.CloudStorage.Bucket breaks a rule: no control",
@@ -470,6 +465,17 @@ fn every_other_rule_has_its_code_and_path() {
         let error = read(&value).unwrap_err();
         assert!(error.starts_with(says), "{error}\n{says}");
         assert!(!error.contains("s3cret") && !error.contains("xxxx"), "{error}");
+    }
+    for member in ["Region", "Bucket"] {
+        let path = format!("StorageParams.CloudStorage.{member}");
+        let mut value = create();
+        set(&mut value, &path, Some(json!("evil.example/")));
+        let elsewhere = read(&value);
+        set(&mut value, "StorageParams.CloudStorage.EndpointUrl", None);
+        set(&mut value, "StorageParams.CloudStorage.Vendor", Some(json!(0)));
+        let says = format!("InvalidParameterValue: {path} breaks a rule: part of a host's name");
+        assert!(elsewhere.is_ok(), "{elsewhere:?}");
+        assert!(read(&value).unwrap_err().starts_with(&says), "{:?}", read(&value));
     }
     let mut vod = to_vod();
     set(&mut vod, "StorageParams.CloudVod.TencentVod.UserDefineRecordId", Some(json!("a b")));

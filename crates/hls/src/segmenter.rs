@@ -60,7 +60,7 @@ pub struct Segmenter {
     mux: Mux,
     playlist: PlaylistWriter,
     /// That which begins with the next segment.
-    next_playlist: Option<PlaylistWriter>,
+    next_playlist: Option<Box<PlaylistWriter>>,
     chain: Chain,
     budget: Budget,
     open: Option<Open>,
@@ -271,7 +271,7 @@ impl Segmenter {
         }
         let next = PlaylistWriter::new(playlist, self.options.header.clone());
         if self.open.is_some() {
-            self.next_playlist = Some(next);
+            self.next_playlist = Some(Box::new(next));
         } else {
             self.mux.act(Action::Playlist(self.playlist.end()));
             self.playlist = next;
@@ -290,6 +290,12 @@ impl Segmenter {
         } else if self.playlist.segments() > 0 {
             self.mux.act(Action::Playlist(self.playlist.end()));
         }
+    }
+
+    /// What the names of its files begin with.
+    #[must_use]
+    pub const fn stem(&self) -> &ObjectName {
+        &self.options.stem
     }
 
     /// The next thing to do, oldest first.
@@ -661,7 +667,7 @@ impl Segmenter {
             end(&mut update);
         }
         if let Some(next) = split {
-            self.playlist = next;
+            self.playlist = *next;
         }
         self.mux.act(Action::CloseSegment(info));
         self.mux.act(Action::Playlist(update));

@@ -56,7 +56,6 @@ pub(super) enum Stream {
 /// the task, so that a user who comes back goes on in the same files.
 pub(super) struct FileSet {
     id: SetId,
-    stem: ObjectName,
     playlist: ObjectName,
     /// When the playlist is split.
     split_at: RoomTime,
@@ -157,7 +156,7 @@ impl FileSet {
             Some(user) => PlaylistHeader::single(media, user.clone()),
             None => PlaylistHeader::mixed(),
         };
-        let mut segmenter = SegmenterOptions::new(stem.clone(), header)
+        let mut segmenter = SegmenterOptions::new(stem, header)
             .map_err(EventError::Segmenter)?
             .with_chunk_packets(CHUNK_PACKETS);
         if options.output.file_kind().is_none() {
@@ -166,7 +165,6 @@ impl FileSet {
         let id = SetId(sets.len());
         sets.push(Self {
             id,
-            stem,
             playlist,
             split_at: PLAYLIST_SPAN,
             next_playlist: None,
@@ -301,7 +299,9 @@ impl FileSet {
         // The first one has no number, for when it was named nobody knew that there would be another.
         let Some(part) = u32::try_from(self.past.len() + 2).ok().and_then(NonZeroU32::new) else { return };
         // As long as the first one, whose name was made, but for the number; there is room for that.
-        let Ok(name) = recorder_naming::playlist_part(&self.stem, FileIndex::Part(part)) else { return };
+        let Ok(name) = recorder_naming::playlist_part(self.segmenter.stem(), FileIndex::Part(part)) else {
+            return;
+        };
         self.segmenter.split_playlist(name.clone());
         self.next_playlist = Some(name);
     }
