@@ -14,8 +14,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
 
-    /// Who may call: {"<SecretId>": {"SecretKey": "…", "SdkAppIds": [1400000001], "AppSecret": "…", "CallbackUrl": "…",
-    /// "CallbackKey": "…"}}; the last three may be left out.
+    /// Who may call: `{"AKID…": {"SecretKey": "…", "SdkAppIds": [1400000001], "AppSecret": "…", "CallbackUrl": "…",
+    /// "CallbackKey": "…"}}`; the last three may be left out.
     #[arg(long, value_name = "FILE.json")]
     pub(crate) keys: PathBuf,
 
@@ -36,8 +36,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) storage_override: Option<String>,
 
-    /// Records the rooms of applications without a call, by a template for each: {"<SdkAppId>": {"StorageParams": {…},
-    /// "ResumptionTimeout": 30, …}}.
+    /// Records the rooms of applications without a call, by a template for each: `{"1400000001": {"StorageParams": {…},
+    /// "ResumptionTimeout": 30, …}}`.
     #[arg(long, value_name = "FILE.json")]
     pub(crate) auto_record: Option<PathBuf>,
 
