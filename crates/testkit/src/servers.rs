@@ -9,7 +9,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::ffmpeg::find;
 
@@ -108,50 +107,46 @@ fn answer_all(stream: TcpStream, folder: &Path) -> std::io::Result<()> {
     }
 }
 
-/// An S3 server with one bucket.
+/// An S3 server, with one bucket or more.
 #[derive(Debug)]
 pub struct S3 {
     child: Child,
-    address: SocketAddr,
+    /// Host and port.
+    address: String,
     bucket: String,
 }
 
 impl S3 {
-    /// Starts `moto_server` and makes an empty bucket. `None`, and `skipped: …` is told, where it is not installed.
+    /// Starts `moto_server` on a port that the system chooses and makes an empty bucket. `None`, and `skipped: …` is told,
+    /// where it is not installed.
     ///
     /// # Panics
     /// If it does not start.
     #[must_use]
     pub fn start(bucket: &str) -> Option<Self> {
         let program = find("moto_server")?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of the loopback interface");
-        let address = listener.local_addr().expect("it is bound");
-        drop(listener);
-        let child = Command::new(program)
-            .args(["-H", "127.0.0.1", "-p", &address.port().to_string()])
+        let mut child = Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", "0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("moto_server starts");
-        let mut server = Self { child, address, bucket: bucket.to_owned() };
-        loop {
-            match TcpStream::connect(address) {
-                Ok(stream) => {
-                    server.make_bucket(stream).expect("moto_server makes a bucket");
-                    return Some(server);
-                }
-                Err(_) => {
-                    let ended = server.child.try_wait().expect("the state of a child");
-                    assert!(ended.is_none(), "moto_server has ended: {ended:?}");
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-            }
-        }
+        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            line.split_once("Running on http://").map(|(_, address)| address.trim().to_owned())
+        });
+        // It stops where nobody takes what it says.
+        std::thread::spawn(move || lines.for_each(drop));
+        let mut server = Self { child, address: String::new(), bucket: bucket.to_owned() };
+        server.address = address.expect("moto_server tells its port");
+        server.make_bucket().expect("moto_server makes a bucket");
+        Some(server)
     }
 
-    fn make_bucket(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let (bucket, address) = (&self.bucket, self.address);
+    fn make_bucket(&self) -> std::io::Result<()> {
+        let (bucket, address) = (&self.bucket, &self.address);
+        let mut stream = TcpStream::connect(address)?;
         write!(
             stream,
             "PUT /{bucket} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -165,10 +160,16 @@ impl S3 {
     /// The address of what is at `path` in the bucket, or of the bucket for an empty one.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
+        let address = self.address_of(&format!("{}/{path}", self.bucket));
+        format!("{address}&access_key_id=test&secret_access_key=test")
+    }
+
+    /// The address of `place`, a bucket's name and a path in it, without keys.
+    #[must_use]
+    pub fn address_of(&self, place: &str) -> String {
         format!(
-            "s3://{}/{path}?endpoint=http://{}&region=us-east-1&access_key_id=test&secret_access_key=test\
-             &virtual_hosted_style_request=false",
-            self.bucket, self.address
+            "s3://{place}?endpoint=http://{}&region=us-east-1&virtual_hosted_style_request=false",
+            self.address
         )
     }
 }

@@ -2,66 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use recorder_testkit::media::read_media;
+use recorder_testkit::servers::S3;
 
 const STEM: &str = "1400000001_1001__UserId_s_YWxpY2U.__UserId_e_main_video";
 const NAME: &str = "YWxpY2U._20231114221320000_av.mp4";
-
-/// The server `moto`, on a port that the system chose.
-struct Moto {
-    server: Child,
-    address: String,
-}
-
-impl Moto {
-    /// `None`, said aloud, where it is not installed.
-    fn start() -> Option<Self> {
-        let mut command = Command::new("moto_server");
-        command.args(["-H", "127.0.0.1", "-p", "0"]).stdout(Stdio::null()).stderr(Stdio::piped());
-        let Ok(mut server) = command.spawn() else {
-            eprintln!("skipped: moto_server is not here (pip install 'moto[server,s3]')");
-            return None;
-        };
-        let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
-        let address = lines.by_ref().find_map(|line| {
-            line.unwrap().split_once("Running on http://").map(|(_, address)| address.trim().to_owned())
-        });
-        // It stops where nobody takes what it says.
-        std::thread::spawn(move || lines.for_each(drop));
-        let Some(address) = address else {
-            let _ = server.kill();
-            eprintln!("skipped: moto_server does not start (pip install 'moto[server,s3]')");
-            let _ = server.wait();
-            return None;
-        };
-        Some(Self { server, address })
-    }
-
-    fn make_bucket(&self, name: &str) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let head = format!("PUT /{name} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n", self.address);
-        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    }
-
-    fn url(&self, place: &str) -> String {
-        format!("s3://{place}?endpoint=http://{}&region=us-east-1&allow_http=true", self.address)
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
 
 fn merge(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_merge"));
@@ -94,8 +42,7 @@ fn recordings_in_a_bucket_are_merged_into_a_bucket() {
     let Some(segment) = read_media("hls/ts-rollover/360p30_h264_48k_160_aac_ts-0000000024.ts") else {
         return;
     };
-    let Some(moto) = Moto::start() else { return };
-    moto.make_bucket("recordings");
+    let Some(server) = S3::start("recordings") else { return };
     let directory = tempfile::tempdir().unwrap();
     folder(directory.path(), &segment);
     let merged = merge(&["-f", directory.path().to_str().unwrap(), "--json"]);
@@ -104,7 +51,7 @@ fn recordings_in_a_bucket_are_merged_into_a_bucket() {
     assert!(!want.is_empty());
 
     // The same recording in the bucket, beside what is none of it.
-    let (from, to) = (moto.url("recordings/rooms/task"), moto.url("recordings/merged"));
+    let (from, to) = (server.address_of("recordings/rooms/task"), server.address_of("recordings/merged"));
     let open = |address: &str| {
         let keys = format!("{address}&access_key_id=key&secret_access_key=hidden-word");
         recorder_storage::Bucket::open(&keys, recorder_storage::BucketOptions::default()).unwrap()
@@ -145,10 +92,9 @@ fn recordings_in_a_bucket_are_merged_into_a_bucket() {
 
 #[test]
 fn a_bucket_that_is_not_there_is_an_error_without_secrets() {
-    let Some(moto) = Moto::start() else { return };
-    moto.make_bucket("empty");
+    let Some(server) = S3::start("empty") else { return };
     for (place, why) in [("no-such-bucket/task", "NoSuchBucket"), ("empty/task", "no playlist")] {
-        let merged = merge(&["-f", &moto.url(place), "--dry-run"]);
+        let merged = merge(&["-f", &server.address_of(place), "--dry-run"]);
         assert_eq!(merged.status.code(), Some(2), "{place}: {}", text(&merged.stderr));
         assert!(text(&merged.stderr).contains(why), "{place}: {}", text(&merged.stderr));
         assert!(!text(&merged.stderr).contains("hidden-word"), "{}", text(&merged.stderr));
