@@ -319,3 +319,52 @@ async fn a_journal_that_is_cut_or_damaged_anywhere_costs_no_segment() {
     }
     assert!(found > lost && lost > 0, "{found} {lost}");
 }
+
+/// A bucket of a server that is not there.
+#[cfg(feature = "aws")]
+const FAR_AWAY: &str =
+    "s3://rooms/a?endpoint=http://127.0.0.1:9&region=r&access_key_id=PUBLIC&secret_access_key=CANARY";
+
+#[cfg(feature = "aws")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_in_the_journal_only_sealed() {
+    use recorder::storage::{SealKey, StorageError};
+    let key = |byte: u8| SealKey::new([byte; 32]);
+    for sealed in [false, true] {
+        let live = tempfile::tempdir().unwrap();
+        let options_here = match sealed {
+            true => recorder_options(live.path()).with_seal_key(key(1)),
+            false => recorder_options(live.path()),
+        };
+        let bucket = Bucket::open(FAR_AWAY, BucketOptions::default()).unwrap();
+        let recording = Recorder::new(options_here).start(told(options(), bucket)).unwrap();
+        for (now, event) in call(12).into_iter().filter(|(_, event)| !matches!(event, RoomEvent::Stop { .. }))
+        {
+            recording.event_at(now, event).await.unwrap();
+        }
+        recording.describe().await.unwrap();
+        let dead = tempfile::tempdir().unwrap();
+        copy(live.path(), dead.path());
+        for entry in std::fs::read_dir(dead.path().join("spool/task01")).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            assert!(!bytes.windows(6).any(|window| window == b"CANARY" || window == b"PUBLIC"));
+        }
+        let fate = |key: Option<SealKey>| {
+            let options = recorder_options(dead.path());
+            let options = match key {
+                Some(key) => options.with_seal_key(key),
+                None => options,
+            };
+            Recorder::new(options).recover(&RecoverOptions::default()).unwrap().remove(0).fate
+        };
+        let Fate::Waits { address, error: None } = fate(None) else { panic!("without a key") };
+        assert_eq!(&*address, "s3://rooms/a?[redacted]");
+        if !sealed {
+            assert!(matches!(fate(Some(key(1))), Fate::Waits { error: None, .. }));
+            continue;
+        }
+        let wrong = fate(Some(key(2)));
+        assert!(matches!(wrong, Fate::Waits { error: Some(StorageError::WrongSealKey), .. }), "{wrong:?}");
+        assert!(matches!(fate(Some(key(1))), Fate::GoesOn { .. }));
+    }
+}

@@ -9,10 +9,13 @@ use futures_util::TryStreamExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use recorder_types::TaskId;
+use zeroize::Zeroizing;
 
 use crate::address;
 use crate::error::StorageError;
 use crate::key::ObjectKey;
+use crate::seal::SealKey;
 use crate::transfer;
 
 /// How hard files are pressed to the disk before a call returns.
@@ -124,6 +127,8 @@ struct Inner {
     address: Box<str>,
     /// The whole address, where it has no secret and opens the same bucket in another process.
     reopens: Option<Box<str>>,
+    /// The whole address, where it has secrets.
+    secret: Option<Zeroizing<String>>,
     prefix: Path,
     options: BucketOptions,
     store: Arc<dyn ObjectStore>,
@@ -150,6 +155,7 @@ impl Bucket {
         Ok(Self(Arc::new(Inner {
             address: directory.display().to_string().escape_debug().collect::<String>().into(),
             reopens,
+            secret: None,
             prefix: Path::ROOT,
             options,
             store,
@@ -201,8 +207,12 @@ impl Bucket {
             address::Address::Cloud(url) => {
                 let (store, prefix) = address::open_cloud(&url, &options)?;
                 let mut bucket = Self::new(address::redacted(&url), prefix, store, options);
-                if let Some(inner) = Arc::get_mut(&mut bucket.0).filter(|_| address::is_public(&url)) {
-                    inner.reopens = Some(url.as_str().into());
+                if let Some(inner) = Arc::get_mut(&mut bucket.0) {
+                    if address::is_public(&url) {
+                        inner.reopens = Some(url.as_str().into());
+                    } else {
+                        inner.secret = Some(Zeroizing::new(url.into()));
+                    }
                 }
                 Ok(bucket)
             }
@@ -223,6 +233,7 @@ impl Bucket {
         Self(Arc::new(Inner {
             address,
             reopens: None,
+            secret: None,
             prefix,
             options,
             store,
@@ -236,6 +247,27 @@ impl Bucket {
     #[must_use]
     pub fn reopen_address(&self) -> Option<&str> {
         self.0.reopens.as_deref()
+    }
+
+    /// The whole address of a bucket that [`Bucket::reopen_address`] gives none of, because it holds keys: sealed for
+    /// `task`. `None` without such an address, and where the system gives no random bytes.
+    #[must_use]
+    pub fn sealed_address(&self, key: &SealKey, task: &TaskId) -> Option<String> {
+        key.seal(task.as_str(), self.0.secret.as_ref()?)
+    }
+
+    /// The bucket at an address of [`Bucket::sealed_address`].
+    ///
+    /// # Errors
+    /// [`StorageError::WrongSealKey`] for another key or task, or a changed text; those of [`Bucket::open`].
+    pub fn open_sealed(
+        sealed: &str,
+        key: &SealKey,
+        task: &TaskId,
+        options: BucketOptions,
+    ) -> Result<Self, StorageError> {
+        let address = key.open(task.as_str(), sealed).ok_or(StorageError::WrongSealKey)?;
+        Self::open(&address, options)
     }
 
     /// Stores `data` under `key` in one step, in the place of what was there.

@@ -32,6 +32,10 @@ pub enum StorageError {
         /// The Cargo feature that serves it.
         feature: &'static str,
     },
+    /// The address of a bucket was sealed with another key, or was changed: the operator has to give the right key, or the
+    /// bucket itself.
+    #[error("the key does not open the bucket's sealed address")]
+    WrongSealKey,
     /// An object of this name with other bytes is in the bucket and stays there: an earlier recording, or somebody
     /// else, uses the same names. The caller has to record under another task id or prefix.
     #[error("{key}: another recording is under this name, use another task id or prefix")]
@@ -110,6 +114,7 @@ impl StorageError {
             Self::InvalidKey { .. }
             | Self::InvalidUrl { .. }
             | Self::FeatureOff { .. }
+            | Self::WrongSealKey
             | Self::Conflict { .. }
             | Self::NotFound { .. }
             | Self::Refused { .. }
@@ -124,6 +129,7 @@ impl StorageError {
             Self::InvalidKey { .. } => "InvalidKey",
             Self::InvalidUrl { .. } => "InvalidUrl",
             Self::FeatureOff { .. } => "FeatureOff",
+            Self::WrongSealKey => "WrongSealKey",
             Self::Conflict { .. } => "ObjectConflict",
             Self::NotFound { .. } => "NoSuchKey",
             Self::Refused { vendor, .. } | Self::Unavailable { vendor, .. } => &vendor.code,

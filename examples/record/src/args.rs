@@ -1,11 +1,14 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use recorder::storage::InvalidSealKey;
 use recorder::types::{MediaId, RoomId, RoomTime, SdkAppId, TaskId, UnixMillis, UserId};
-use recorder::{MaxFileDuration, OutputFormat};
+use recorder::{MaxFileDuration, OutputFormat, RecorderOptions};
 use recorder_mix_args::MixArgs;
+
+use crate::room::AnyError;
 
 /// Records a room: one HLS file set per participant and track, named and written as the TRTC on-cloud recorder
 /// does.
@@ -76,6 +79,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["spool", "task_id", "prefix", "format", "seconds", "av_merge"])]
     pub(crate) recover: Option<PathBuf>,
 
+    /// File with 64 hexadecimal digits: seals the keys of --out in the spool, so that --recover with the same file needs
+    /// no --out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seal_key_file: Option<PathBuf>,
+
     /// Directories before the task's: components of a-z A-Z 0-9 _ - joined by slashes.
     #[arg(long, value_name = "A/B")]
     pub(crate) prefix: Option<String>,
@@ -118,6 +126,15 @@ impl Args {
     /// Where the files go by `--out`.
     pub(crate) fn out(&self) -> &str {
         self.out.as_deref().unwrap_or("recordings")
+    }
+
+    /// What recordings share, with their spool in `spool`.
+    pub(crate) fn recorder_options(&self, spool: &Path) -> Result<RecorderOptions, AnyError> {
+        let options = RecorderOptions::new(spool);
+        let Some(file) = &self.seal_key_file else { return Ok(options) };
+        let wrong = |error: &dyn std::error::Error| format!("--seal-key-file {}: {error}", file.display());
+        let digits = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
+        Ok(options.with_seal_key(digits.trim().parse().map_err(|error: InvalidSealKey| wrong(&error))?))
     }
 
     /// The room by `--room` and `--room-id-type`.

@@ -4,7 +4,7 @@ use std::path::Path;
 use recorder::callback::LeaveCode;
 use recorder::naming::ObjectDir;
 use recorder::types::{RoomTime, with_causes};
-use recorder::{Fate, MixOptions, Now, Recorder, RecorderOptions, Recording, RecoverOptions, RoomEvent};
+use recorder::{Fate, MixOptions, Now, Recorder, Recording, RecoverOptions, RoomEvent};
 
 use crate::args::{Args, Mode};
 use crate::room::{
@@ -40,7 +40,7 @@ pub(crate) async fn recover(args: &Args, spool: &Path) -> Result<bool, AnyError>
     }
 
     let mut all_well = unusable == 0;
-    let recorder = Recorder::new(RecorderOptions::new(spool));
+    let recorder = Recorder::new(args.recorder_options(spool)?);
     let found = tokio::task::spawn_blocking(move || recorder.recover(&options)).await??;
     if found.is_empty() && !args.quiet {
         writeln!(std::io::stdout(), "nothing is left in {}", spool.display())?;

@@ -10,8 +10,8 @@ use recorder::naming::TaskNames;
 use recorder::storage::{Bucket, BucketOptions, StorageError};
 use recorder::types::{MediaId, MediaKind, RoomId, RoomTime, UnixMillis, UserId, with_causes};
 use recorder::{
-    AvMerge, ClockMode, KeyPrefix, MaxIdleTime, MixOptions, Now, Outcome, Recorder, RecorderOptions,
-    Recording, RecordingOptions, RoomEvent, SendError, TaskOptions,
+    AvMerge, ClockMode, KeyPrefix, MaxIdleTime, MixOptions, Now, Outcome, Recorder, Recording,
+    RecordingOptions, RoomEvent, SendError, TaskOptions,
 };
 
 use crate::args::{Args, Mode};
@@ -56,7 +56,7 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     let recording =
         Told { start, realtime: args.realtime, policy: policy(args), deliverer: deliverer.clone() }
             .adjust(RecordingOptions::new(options, bucket));
-    let recording = Recorder::new(RecorderOptions::new(&spool.root)).start(recording)?;
+    let recording = Recorder::new(args.recorder_options(&spool.root)?).start(recording)?;
 
     let bar = progress(args, &sessions);
     let failed = play(&recording, start, &mut sessions, args.realtime, &bar).await?;

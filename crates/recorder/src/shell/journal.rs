@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use recorder_callback::{CallbackBody, LeaveCode, Payload, UploadStatus};
 use recorder_hls::PlaylistUpdate;
 use recorder_naming::{HaRun, KeyPrefix, ParsedName, RoomIdKind};
-use recorder_storage::{Bucket, Journal, Spool, SpoolError};
+use recorder_storage::{Bucket, Journal, SealKey, Spool, SpoolError};
 use recorder_types::{MediaKind, ObjectName, RoomId, SdkAppId, TaskId, UnixMillis, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,8 @@ pub(super) struct TaskRecord {
     pub(super) bucket: String,
     /// The address opens the bucket as it stands.
     pub(super) reopens: bool,
+    /// The address with its secrets, sealed.
+    pub(super) sealed: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -102,7 +104,7 @@ fn number_of<T: PartialEq>(all: &[T], one: &T) -> usize {
 }
 
 impl TaskRecord {
-    fn new(options: &TaskOptions, bucket: &Bucket) -> Self {
+    fn new(options: &TaskOptions, bucket: &Bucket, key: Option<&SealKey>) -> Self {
         let lists = &options.subscription;
         Self {
             app: options.app.get(),
@@ -132,6 +134,7 @@ impl TaskRecord {
             timeline: false,
             bucket: bucket.reopen_address().map_or_else(|| bucket.to_string(), str::to_owned),
             reopens: bucket.reopen_address().is_some(),
+            sealed: key.and_then(|key| bucket.sealed_address(key, &options.task)),
         }
     }
 
@@ -200,8 +203,13 @@ pub(super) struct TaskJournal {
 
 impl TaskJournal {
     /// Begins the journal of a new task.
-    pub(super) fn create(spool: &Spool, options: &TaskOptions, bucket: &Bucket) -> Result<Self, SpoolError> {
-        let entry = Entry::Task(Box::new(TaskRecord::new(options, bucket)));
+    pub(super) fn create(
+        spool: &Spool,
+        options: &TaskOptions,
+        bucket: &Bucket,
+        key: Option<&SealKey>,
+    ) -> Result<Self, SpoolError> {
+        let entry = Entry::Task(Box::new(TaskRecord::new(options, bucket, key)));
         Ok(Self { journal: Journal::create(spool, &encode(&entry))?, next_event: 1, sent: 0, told: 0 })
     }
 

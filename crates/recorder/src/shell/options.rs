@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recorder_callback::CallbackBody;
-use recorder_storage::{Bucket, Durability, UploaderOptions};
+use recorder_storage::{Bucket, Durability, SealKey, UploaderOptions};
 use recorder_types::{MediaId, UserId};
 
 use super::clock::ClockMode;
@@ -21,19 +21,29 @@ pub struct RecorderOptions {
     pub durability: Durability,
     /// The most that the undelivered files of one task may take, in bytes. Default: no limit but the disk's.
     pub spool_limit: Option<u64>,
+    /// Seals the keys of buckets in the journals of tasks, so that [`super::Recorder::recover`] can open them again. Default:
+    /// none; keys are not written then.
+    pub seal_key: Option<SealKey>,
 }
 
 impl RecorderOptions {
     /// Spools to `spool`, synced, without a limit.
     #[must_use]
     pub fn new(spool: impl Into<PathBuf>) -> Self {
-        Self { spool: spool.into(), durability: Durability::default(), spool_limit: None }
+        Self { spool: spool.into(), durability: Durability::default(), spool_limit: None, seal_key: None }
     }
 
     /// Sets [`RecorderOptions::durability`].
     #[must_use]
     pub fn with_durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Sets [`RecorderOptions::seal_key`].
+    #[must_use]
+    pub fn with_seal_key(mut self, key: SealKey) -> Self {
+        self.seal_key = Some(key);
         self
     }
 

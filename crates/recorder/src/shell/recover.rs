@@ -50,7 +50,9 @@ impl RecoverOptions {
     }
 
     /// Opens the bucket of a task, whose address without its secrets is given. `None` leaves it to the journal, which
-    /// opens directories, and buckets whose keys come from the environment.
+    /// opens directories, buckets whose keys come from the environment, and others with
+    /// [`RecorderOptions::seal_key`](super::RecorderOptions::seal_key). It has to be the task's own bucket: what is not in
+    /// the spool is taken to be there.
     #[must_use]
     pub fn with_bucket(
         mut self,
@@ -272,11 +274,13 @@ impl Recorder {
             return Ok(bucket);
         }
         let waits = |error| Fate::Waits { address: record.bucket.as_str().into(), error };
-        if !record.reopens {
-            return Err(waits(None));
-        }
         let bucket = recorder_storage::BucketOptions::default().with_durability(self.options.durability);
-        Bucket::open(&record.bucket, bucket).map_err(|error| waits(Some(error)))
+        let opened = match (&record.sealed, &self.options.seal_key) {
+            _ if record.reopens => Bucket::open(&record.bucket, bucket),
+            (Some(sealed), Some(key)) => Bucket::open_sealed(sealed, key, &task.task, bucket),
+            _ => return Err(waits(None)),
+        };
+        opened.map_err(|error| waits(Some(error)))
     }
 
     /// Puts the task on its thread, after everything that earlier runs have left was handed over.
