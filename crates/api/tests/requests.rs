@@ -188,7 +188,7 @@ fn every_range_ends_where_it_is_documented() {
         ("RecordParams.MediaId", 0, 2),
         ("RecordParams.FillType", 0, 1),
         ("RecordParams.SubscribeAbility", 0, 1),
-        ("StorageParams.CloudStorage.Vendor", 0, 1),
+        ("StorageParams.CloudStorage.Vendor", 0, 2),
         ("MixTranscodeParams.VideoParams.Fps", 1, 60),
         ("MixTranscodeParams.VideoParams.BitRate", 64_000, 8_192_000),
         ("MixTranscodeParams.VideoParams.Gop", 1, 3600),
@@ -470,6 +470,7 @@ fn every_other_rule_has_its_code_and_path() {
         let path = format!("StorageParams.CloudStorage.{member}");
         let mut value = create();
         set(&mut value, &path, Some(json!("evil.example/")));
+        set(&mut value, "StorageParams.CloudStorage.Vendor", Some(json!(1)));
         let elsewhere = read(&value);
         set(&mut value, "StorageParams.CloudStorage.EndpointUrl", None);
         set(&mut value, "StorageParams.CloudStorage.Vendor", Some(json!(0)));

@@ -350,16 +350,64 @@ fn every_setting_of_a_recording_reaches_the_task() {
 
 #[test]
 fn addresses_of_buckets_hold_what_the_request_says() {
+    use recorder::storage::{Bucket, BucketOptions};
+
     let recorder::api::Storage::Bucket(mut bucket) = create(1, "r", "").storage else { panic!() };
     bucket.secret_key = Secret::new("s+/=&");
-    assert_eq!(
-        bucket_address(&bucket).expose(),
-        "s3://b?region=r&access_key_id=a&secret_access_key=s%2B%2F%3D%26"
-    );
-    bucket.vendor = Vendor::Cos;
-    bucket.region = "ap-shanghai".into();
-    let cos = bucket_address(&bucket);
-    assert!(cos.expose().contains("&endpoint=https%3A%2F%2Fb.cos.ap-shanghai.myqcloud.com&virtual_hosted"));
-    bucket.endpoint = Some("h:9000".into());
-    assert!(bucket_address(&bucket).expose().contains("&endpoint=https%3A%2F%2Fh%3A9000&access"));
+    let keys = "&access_key_id=a&secret_access_key=s%2B%2F%3D%26";
+    for (vendor, region, endpoint, want) in [
+        (Vendor::Cos, "ap-shanghai", None, "b.cos.ap-shanghai.myqcloud.com&virtual"),
+        (Vendor::Cos, "ap-x", Some("cos.accelerate.myqcloud.com"), "b.cos.accelerate.myqcloud.com&virtual"),
+        (Vendor::Cos, "ap-x", Some("b.cos.ap-x.tencentcos.cn"), "b.cos.ap-x.tencentcos.cn&virtual"),
+        (Vendor::Cos, "ap-x", Some("h:9000"), "h%3A9000&disabled"),
+        (Vendor::S3, "r", None, ""),
+        (Vendor::S3, "r", Some("h:9000"), "h%3A9000"),
+        (Vendor::S3, "auto", Some("storage.googleapis.com"), "storage.googleapis.com&disabled"),
+        (Vendor::Oss, "cn-hangzhou", None, "b.s3.oss-cn-hangzhou.aliyuncs.com&virtual"),
+        (Vendor::Oss, "oss-cn-hangzhou", None, "b.s3.oss-cn-hangzhou.aliyuncs.com&virtual"),
+        (
+            Vendor::Oss,
+            "x",
+            Some("s3.oss-accelerate.aliyuncs.com"),
+            "b.s3.oss-accelerate.aliyuncs.com&virtual",
+        ),
+    ] {
+        (bucket.vendor, bucket.region, bucket.endpoint) = (vendor, region.into(), endpoint.map(Into::into));
+        let want = match want.split_once('&') {
+            None if want.is_empty() => String::new(),
+            None => format!("&endpoint=https%3A%2F%2F{want}"),
+            Some((host, "virtual")) => format!(
+                "&endpoint=https%3A%2F%2F{host}&virtual_hosted_style_request=true&conditional_put=disabled"
+            ),
+            Some((host, _)) => format!("&endpoint=https%3A%2F%2F{host}&conditional_put=disabled"),
+        };
+        let address = bucket_address(&bucket);
+        assert_eq!(
+            address.expose(),
+            format!("s3://b?region={region}{want}{keys}"),
+            "{vendor:?} {endpoint:?}"
+        );
+        #[cfg(feature = "aws")]
+        Bucket::open(address.expose(), BucketOptions::default()).unwrap();
+    }
+    bucket.secret_key = Secret::new("c2VjcmV0");
+    for host in ["a.blob.core.windows.net", "a.blob.core.chinacloudapi.cn:443"] {
+        bucket.endpoint = Some(host.into());
+        let address = bucket_address(&bucket);
+        let host = host.replace(':', "%3A");
+        let want = format!("az://b?endpoint=https%3A%2F%2F{host}&account_name=a&account_key=c2VjcmV0");
+        assert_eq!(address.expose(), want);
+        #[cfg(feature = "azure")]
+        Bucket::open(address.expose(), BucketOptions::default()).unwrap();
+    }
+    for place in [
+        "memory:",
+        "s3://b/p?region=r",
+        "gs://b/p?skip_signature=true",
+        "az://c/p?account_name=a&account_key=c2VjcmV0",
+    ] {
+        let _opened = Bucket::open(place, BucketOptions::default());
+        #[cfg(all(feature = "aws", feature = "azure", feature = "gcp"))]
+        _opened.unwrap();
+    }
 }

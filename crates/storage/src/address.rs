@@ -96,8 +96,7 @@ pub(crate) fn redacted(url: &Url) -> Box<str> {
 }
 
 /// Settings of an address that are no secret.
-const PUBLIC_SETTINGS: [&str; 14] = [
-    "account",
+const PUBLIC_SETTINGS: [&str; 13] = [
     "account_name",
     "allow_http",
     "aws_allow_http",

@@ -181,7 +181,7 @@ impl Bucket {
     /// | `out`, `/var/rec`, `file:///var/rec` | a local directory | `fs` |
     /// | `memory:` | memory | |
     /// | `s3://bucket/prefix?endpoint=…&region=…` | S3, and what speaks its protocol (COS, OSS, MinIO) | `aws` |
-    /// | `az://container/prefix?account=…` | Azure Blob Storage | `azure` |
+    /// | `az://container/prefix?account_name=…` | Azure Blob Storage | `azure` |
     /// | `gs://bucket/prefix` | Google Cloud Storage | `gcp` |
     /// | `http://host/path`, `https://…` | a web server, to read from | `http` |
     ///

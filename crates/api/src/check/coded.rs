@@ -139,11 +139,13 @@ coded! {
     }
 
     /// Whose bucket.
-    Vendor 0..=1 {
+    Vendor 0..=2 {
         /// Tencent Cloud COS.
         Cos = 0,
-        /// S3.
+        /// S3, and what speaks its protocol.
         S3 = 1,
+        /// Alibaba Cloud OSS: the number that the service's APIs for slicing and moderation have for it.
+        Oss = 2,
     }
 
     /// Files of a recording to VOD.

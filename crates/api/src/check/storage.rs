@@ -31,7 +31,8 @@ pub struct StorageBucket {
     /// 1 to 255 bytes; of letters, digits, `-` and `_` where there is no endpoint, because it is part of the host's name
     /// then.
     pub region: String,
-    /// 1 to 255 bytes without control characters; of COS as the region.
+    /// 1 to 255 bytes without control characters; of COS and OSS, where it is part of the host's name, of letters, digits,
+    /// `-` and `_`.
     pub bucket: String,
     /// At most 1024 bytes.
     pub access_key: Secret,
@@ -39,7 +40,7 @@ pub struct StorageBucket {
     pub secret_key: Secret,
     /// Directories before the task's.
     pub prefix: KeyPrefix,
-    /// Host and optional port, without scheme, of S3-compatible storage elsewhere.
+    /// Host and optional port, without scheme: of S3-compatible storage elsewhere, or another of the vendor's.
     pub endpoint: Option<String>,
 }
 
@@ -106,7 +107,8 @@ impl StorageBucket {
         if endpoint.is_none() && !part(&region) {
             return Err(at.member("Region").rule(TextRule::HostPart));
         }
-        if endpoint.is_none() && vendor == Vendor::Cos && !part(&bucket) {
+        let in_host = matches!(vendor, Vendor::Cos | Vendor::Oss);
+        if in_host && !part(&bucket) {
             return Err(at.member("Bucket").rule(TextRule::HostPart));
         }
         Ok(Self { vendor, region, bucket, access_key, secret_key, prefix, endpoint })

@@ -111,27 +111,65 @@ pub(super) fn subscription(audio: &UserList, video: &UserList) -> Result<Subscri
     Ok(subscription)
 }
 
-/// The address of a request's bucket, for [`Bucket::open`](recorder_storage::Bucket::open) with the feature `aws`. It
-/// holds the keys.
+/// Hosts that speak the protocol of Azure Blob Storage.
+const AZURE_HOSTS: [&str; 3] =
+    [".blob.core.windows.net", ".blob.core.chinacloudapi.cn", ".blob.core.usgovcloudapi.net"];
+/// Hosts of COS and OSS, which want the bucket in the host's name.
+const BUCKET_HOSTS: [&str; 3] = [".myqcloud.com", ".tencentcos.cn", ".aliyuncs.com"];
+
+/// The address of a request's bucket, for [`Bucket::open`](recorder_storage::Bucket::open). It holds the keys.
 ///
-/// COS is spoken to by its S3-compatible interface, at `https://<bucket>.cos.<region>.myqcloud.com`, without conditional
-/// puts, which it does not know.
+/// | `Vendor` | `EndpointUrl` | spoken to | feature |
+/// |---|---|---|---|
+/// | 0, COS | | S3 at `https://<bucket>.cos.<region>.myqcloud.com` | `aws` |
+/// | 1, S3 | | AWS S3 of the region | `aws` |
+/// | 2, OSS | | S3 at `https://<bucket>.s3.oss-<region>.aliyuncs.com` | `aws` |
+/// | 0, 2 | a host of theirs | S3 at `https://<bucket>.<host>` | `aws` |
+/// | any | `<account>.blob.core.windows.net`, and that of China and of the US government | Azure Blob Storage: `Bucket` is the container, `AccessKey` the account's name, `SecretKey` its key | `azure` |
+/// | any | any other | S3 at `https://<host>/<bucket>` | `aws` |
+///
+/// COS, OSS and Google's S3 interface (`storage.googleapis.com`, with HMAC keys) do not know conditional puts: there the
+/// recorder looks before it writes.
 #[must_use]
 pub fn bucket_address(bucket: &StorageBucket) -> Secret {
-    let region = encoded(&bucket.region);
-    let endpoint = match (&bucket.endpoint, bucket.vendor) {
-        (Some(host), _) => format!("&endpoint={}", encoded(&format!("https://{host}"))),
-        (None, Vendor::Cos) => {
-            let host = format!("https://{}.cos.{}.myqcloud.com", bucket.bucket, bucket.region);
-            format!("&endpoint={}&virtual_hosted_style_request=true&conditional_put=disabled", encoded(&host))
+    let name = &bucket.bucket;
+    let host = bucket.endpoint.as_ref().map(|endpoint| endpoint.to_ascii_lowercase());
+    let host = host.as_deref().map(|host| host.split_once(':').map_or(host, |(host, _port)| host));
+    let of = |hosts: &[&str]| host.is_some_and(|host| hosts.iter().any(|known| host.ends_with(known)));
+    let (access, secret) = (encoded(bucket.access_key.expose()), encoded(bucket.secret_key.expose()));
+    if let Some(endpoint) = bucket.endpoint.as_ref().filter(|_| of(&AZURE_HOSTS)) {
+        return Secret::new(format!(
+            "az://{}?endpoint={}&account_name={access}&account_key={secret}",
+            encoded(name),
+            encoded(&format!("https://{endpoint}")),
+        ));
+    }
+    let own_host = match (&bucket.endpoint, bucket.vendor) {
+        (None, Vendor::S3) => None,
+        (None, Vendor::Cos) => Some(format!("{name}.cos.{}.myqcloud.com", bucket.region)),
+        (None, Vendor::Oss) => {
+            let region = bucket.region.strip_prefix("oss-").unwrap_or(&bucket.region);
+            Some(format!("{name}.s3.oss-{region}.aliyuncs.com"))
         }
-        (None, Vendor::S3) => String::new(),
+        (Some(endpoint), Vendor::Cos | Vendor::Oss) if of(&BUCKET_HOSTS) => {
+            let there = endpoint.starts_with(&format!("{name}."));
+            Some(if there { endpoint.clone() } else { format!("{name}.{endpoint}") })
+        }
+        (Some(_), _) => None,
     };
+    let endpoint = match (&own_host, &bucket.endpoint) {
+        (Some(host), _) => {
+            format!("&endpoint={}&virtual_hosted_style_request=true", encoded(&format!("https://{host}")))
+        }
+        (None, Some(endpoint)) => format!("&endpoint={}", encoded(&format!("https://{endpoint}"))),
+        (None, None) => String::new(),
+    };
+    let conditional = bucket.vendor == Vendor::S3 && own_host.is_none() && !of(&["storage.googleapis.com"]);
     Secret::new(format!(
-        "s3://{}?region={region}{endpoint}&access_key_id={}&secret_access_key={}",
-        encoded(&bucket.bucket),
-        encoded(bucket.access_key.expose()),
-        encoded(bucket.secret_key.expose()),
+        "s3://{}?region={}{endpoint}{}&access_key_id={access}&secret_access_key={secret}",
+        encoded(name),
+        encoded(&bucket.region),
+        if conditional { "" } else { "&conditional_put=disabled" },
     ))
 }
 
