@@ -11,7 +11,9 @@ use recorder::callback::{LeaveCode, Payload, UploadStatus};
 use recorder::storage::{Bucket, BucketOptions, Durability};
 use recorder::types::RoomTime;
 use recorder::{Fate, Now, OutputFormat, Recorder, RecoverOptions, RoomEvent, TaskOptions};
-use support::shell::{Events, FaultyStore, assert_whole, call, objects, recorder, recorder_options, told};
+use support::shell::{
+    Events, FaultyStore, assert_whole, call, objects, recorder, recorder_options, send, told,
+};
 use support::{WALL, options, wall};
 
 /// The spool and the bucket of a recording that died after `seconds` of a call, in a directory of their own.
@@ -41,16 +43,19 @@ fn bucket_in(root: &Path) -> Bucket {
 }
 
 async fn dies_after(task: TaskOptions, seconds: i64) -> Dead {
+    dies_with(task, until(call(60), seconds)).await
+}
+
+fn until(events: Vec<(Now, RoomEvent)>, seconds: i64) -> Vec<(Now, RoomEvent)> {
+    events.into_iter().take_while(|(now, _)| now.room <= RoomTime::from_secs(seconds)).collect()
+}
+
+async fn dies_with(task: TaskOptions, room: Vec<(Now, RoomEvent)>) -> Dead {
     let live = tempfile::tempdir().unwrap();
     let events = Events::new();
     let options = told(task, bucket_in(live.path())).with_on_callback(events.sink());
     let recording = recorder(live.path()).start(options).unwrap();
-    for (now, event) in call(60) {
-        if now.room > RoomTime::from_secs(seconds) {
-            break;
-        }
-        recording.event_at(now, event).await.unwrap();
-    }
+    send(&recording, room).await;
     recording.describe().await.unwrap();
     settle(live.path(), &recording).await;
     // The first upload is told once: before the death, and not by whoever comes after it.
@@ -175,12 +180,7 @@ async fn after_the_third_restart_the_task_ends_and_everything_is_delivered() {
         assert_eq!(found.number(), run);
         recording.describe().await.unwrap();
         assert_eq!(taken.events.numbers()[..], [306]);
-        for (now, event) in later(60) {
-            if now.room > RoomTime::from_secs(12) {
-                break;
-            }
-            recording.event_at(now, event).await.unwrap();
-        }
+        send(recording, until(later(60), 12)).await;
         recording.describe().await.unwrap();
         settle(root.path(), recording).await;
         let next = tempfile::tempdir().unwrap();
@@ -366,5 +366,130 @@ async fn keys_are_in_the_journal_only_sealed() {
         let wrong = fate(Some(key(2)));
         assert!(matches!(wrong, Fate::Waits { error: Some(StorageError::WrongSealKey), .. }), "{wrong:?}");
         assert!(matches!(fate(Some(key(1))), Fate::GoesOn { .. }));
+    }
+}
+
+/// A room with another layout from here on, and a picture that is given as pixels.
+#[cfg(feature = "mix")]
+fn with_layout(events: Vec<(Now, RoomEvent)>, seconds: i64, layout: &RoomEvent) -> Vec<(Now, RoomEvent)> {
+    let mut events = events;
+    let at = events.iter().position(|(now, _)| now.room >= RoomTime::from_secs(seconds)).unwrap();
+    events.insert(at, (events[at].0, layout.clone()));
+    events
+}
+
+#[cfg(feature = "mix")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mixed_recording_goes_on_with_the_mix_and_the_layout_that_it_had_last() {
+    use std::sync::Arc;
+
+    use recorder::MixOptions;
+    use recorder::compositor::{BUNDLED_FONT, Bitmap, Font, Position, Rect, Rgb, TextStyle, TimeZone};
+    use recorder::layout::{CustomWindow, LayoutParams, Template};
+    use recorder::mix::{ImageSource, Watermark};
+    use recorder::mixer::{AudioOptions, Fill, VideoOptions};
+    use recorder::types::{MediaId, Size};
+
+    let size = |width, height| Size::new(width, height).unwrap();
+    let fonts = tempfile::tempdir().unwrap();
+    let font_file = fonts.path().join("font.ttf");
+    std::fs::write(&font_file, BUNDLED_FONT).unwrap();
+    let video = VideoOptions::default()
+        .with_size(size(320, 180))
+        .with_fps(10)
+        .with_bits_per_second(300_000)
+        .with_gop_seconds(2);
+    let noise = |seed: u32| {
+        let pixels = (0..200 * 200 * 4u32).map(|n| n.wrapping_mul(seed).to_be_bytes()[0]).collect();
+        Arc::new(Bitmap::new(size(200, 200), pixels).unwrap())
+    };
+    let place = |left, top, width, height| Rect::new(left, top, size(width, height)).unwrap();
+    let picture =
+        |bitmap: &Arc<Bitmap>, rect| Watermark::Image { image: ImageSource::Given(Arc::clone(bitmap)), rect };
+    let style = TextStyle::default().with_font_size(20).with_background(Some(Rgb::new(1, 2, 3)));
+    let text = Watermark::Text { text: "Wörter".into(), rect: place(100, 20, 100, 30), style };
+    let zone = TimeZone::new(-3).unwrap();
+    let clock = Watermark::Timestamp { position: Position::BottomRight, zone, style };
+    let alice = CustomWindow::new(40, 20, 160, 120).with_user("alice".parse().unwrap(), MediaId::Main);
+    let custom = LayoutParams::new(Template::Custom(vec![alice]));
+    let mix = |layout: LayoutParams, marks: Vec<Watermark>| {
+        let mut mix = MixOptions::default()
+            .with_video(video.clone())
+            .with_audio(AudioOptions::default().with_channels(1))
+            .with_fill(Fill::Black)
+            .with_font(Arc::new(Font::from_bytes(BUNDLED_FONT.to_vec()).unwrap()))
+            .with_font_file(font_file.clone())
+            .with_layout(layout)
+            .with_watermarks(marks);
+        mix.shed_after = None;
+        mix.latency = RoomTime::from_millis(700);
+        mix
+    };
+    let task = |mix: MixOptions| {
+        let mut task = options();
+        task.mix = Some(mix);
+        task
+    };
+    let (first, second) = (noise(0x9E37_79B9), noise(0x85EB_CA6B));
+    let marks = [
+        vec![picture(&first, place(0, 0, 64, 36))],
+        vec![picture(&first, place(0, 0, 90, 50)), text, clock, picture(&second, place(200, 100, 64, 64))],
+        vec![picture(&second, place(10, 10, 50, 50))],
+    ];
+    let layouts = [LayoutParams::default(), custom, LayoutParams::new(Template::Floating { large: None })];
+    let change = |n: usize| RoomEvent::Layout { layout: layouts[n].clone(), watermarks: marks[n].clone() };
+
+    // What it is to be from then on: a recording that was begun so.
+    let mut whole = Vec::new();
+    for n in [1, 2] {
+        let root = tempfile::tempdir().unwrap();
+        let start = wall(WALL + 100_000);
+        let mut asked = told(task(mix(layouts[n].clone(), marks[n].clone())), bucket_in(root.path()));
+        asked.clock = recorder::ClockMode::Told { start };
+        let recording = recorder(root.path()).start(asked).unwrap();
+        send(&recording, later(16)).await;
+        recording.ended().await.unwrap();
+        let found = objects(&bucket_in(root.path())).await;
+        whole.push(found.into_iter().filter(|(name, _)| name.ends_with(".ts")).collect::<Vec<_>>());
+    }
+
+    let room = with_layout(until(call(60), 14), 8, &change(1));
+    let mut root = dies_with(task(mix(layouts[0].clone(), marks[0].clone())), room).await.root;
+    for (run, whole) in whole.iter().enumerate() {
+        let before = objects(&bucket_in(root.path())).await;
+        let taken = recover(root.path(), RecoverOptions::default());
+        let Fate::GoesOn { recording, run: found } = &taken.recovered[0].fate else {
+            panic!("{:?}", taken.recovered[0]);
+        };
+        assert_eq!(usize::from(found.number()), run + 1);
+        let changed = run == 0;
+        if changed {
+            // It dies once more, with another layout at the very end.
+            send(recording, until(with_layout(later(60), 16, &change(2)), 16)).await;
+        } else {
+            send(recording, later(16)).await;
+            recording.ended().await.unwrap();
+        }
+        recording.describe().await.unwrap();
+        settle(root.path(), recording).await;
+        let after = objects(&bucket_in(root.path())).await;
+        for (name, data) in before.iter().filter(|(name, _)| name.ends_with(".ts")) {
+            assert_eq!(&after[name], data, "{name}");
+        }
+        let prefix = format!("task01/ha{}_", run + 1);
+        let segments: Vec<_> =
+            after.iter().filter(|(name, _)| name.starts_with(&prefix) && name.ends_with(".ts")).collect();
+        assert!(!segments.is_empty());
+        for ((_, data), (name, wanted)) in segments.iter().zip(whole) {
+            assert!(*data == wanted, "{name} of run {} is another", run + 1);
+        }
+        if !changed {
+            assert_eq!(segments.len(), whole.len());
+            assert_whole(&after);
+            break;
+        }
+        let next = tempfile::tempdir().unwrap();
+        copy(root.path(), next.path());
+        root = next;
     }
 }

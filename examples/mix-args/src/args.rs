@@ -124,7 +124,8 @@ impl MixArgs {
         let video = VideoOptions::try_from(video)?.with_matrix(matrix).with_passthrough(passthrough);
         options = options.with_video(video).with_audio(audio.try_into()?);
         if let Some(path) = &self.font {
-            options = options.with_font(Arc::new(Font::from_bytes(read(path, MAX_FONT_BYTES)?)?));
+            let font = Font::from_bytes(read(path, MAX_FONT_BYTES)?)?;
+            options = options.with_font(Arc::new(font)).with_font_file(path.clone());
         }
         if !self.has_layout() {
             return Ok(options);

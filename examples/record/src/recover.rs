@@ -28,7 +28,9 @@ pub(crate) async fn recover(args: &Args, spool: &Path) -> Result<bool, AnyError>
         Mode::Single => None,
     };
     let mut options = RecoverOptions::default().with_adjust(move |mut recording| {
-        recording.task.mix = mix.clone();
+        if let Some(mix) = &mix {
+            recording.task.mix = Some(mix.clone());
+        }
         told.adjust(recording)
     });
     if sessions.is_empty() {

@@ -526,15 +526,24 @@ impl Driver {
 
     /// Hands an event to the core; what a run after a crash has to know of it is in the journal then.
     fn follow(&mut self, now: Now, event: RoomEvent) -> Result<(), EventError> {
-        let lists = match &event {
-            RoomEvent::Subscribe { subscription } => Some(subscription.clone()),
+        let lasting = match &event {
+            RoomEvent::Subscribe { .. } => Some(event.clone()),
+            #[cfg(feature = "mix")]
+            RoomEvent::Layout { .. } => Some(event.clone()),
             _ => None,
         };
         self.core.event(now, event)?;
-        if let Some(lists) = lists
-            && let Err(error) = self.journal.lists(&lists)
-        {
-            tracing::warn!(error = &error as &dyn std::error::Error, "new lists are not in the journal");
+        let noted = match &lasting {
+            Some(RoomEvent::Subscribe { subscription }) => self.journal.lists(subscription),
+            #[cfg(feature = "mix")]
+            Some(RoomEvent::Layout { layout, watermarks }) => self.journal.layout(layout, watermarks),
+            _ => Ok(()),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "new lists or a new layout are not in the journal"
+            );
         }
         Ok(())
     }

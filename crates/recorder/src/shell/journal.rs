@@ -9,6 +9,8 @@ use recorder_storage::{Bucket, Journal, SealKey, Spool, SpoolError};
 use recorder_types::{MediaKind, ObjectName, RoomId, SdkAppId, TaskId, UnixMillis, UserId};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "mix")]
+use super::mix_journal::{LayoutRecord, MixRecord, PartRecord, PastMix, PictureRef, Pictures};
 use crate::subscribe::{Subscription, UserList};
 use crate::task::{
     AvMerge, MaxFileDuration, MaxIdleTime, MediaSelection, OutputFormat, StreamSelection, TaskOptions,
@@ -30,6 +32,15 @@ enum Entry {
     Told { through: u64 },
     /// The lists of subscribed users are these from now on.
     Lists { audio: ListRecord, video: ListRecord },
+    /// How the room is mixed from now on.
+    #[cfg(feature = "mix")]
+    Mix(Box<MixRecord>),
+    /// The mix has this layout from now on.
+    #[cfg(feature = "mix")]
+    Layout(Box<LayoutRecord>),
+    /// A part of a picture that a mix or layout behind it shows.
+    #[cfg(feature = "mix")]
+    Picture(PartRecord),
     /// Everything is in the bucket.
     Delivered,
 }
@@ -199,6 +210,8 @@ pub(super) struct TaskJournal {
     /// The latest event that was handed over to be told, and of those the latest that is known to be.
     sent: u64,
     told: u64,
+    #[cfg(feature = "mix")]
+    pictures: Pictures,
 }
 
 impl TaskJournal {
@@ -210,7 +223,19 @@ impl TaskJournal {
         key: Option<&SealKey>,
     ) -> Result<Self, SpoolError> {
         let entry = Entry::Task(Box::new(TaskRecord::new(options, bucket, key)));
-        Ok(Self { journal: Journal::create(spool, &encode(&entry))?, next_event: 1, sent: 0, told: 0 })
+        let mut journal = Self {
+            journal: Journal::create(spool, &encode(&entry))?,
+            next_event: 1,
+            sent: 0,
+            told: 0,
+            #[cfg(feature = "mix")]
+            pictures: Pictures::default(),
+        };
+        if let Err(error) = journal.mix(options).and_then(|()| journal.commit()) {
+            journal.remove();
+            return Err(error);
+        }
+        Ok(journal)
     }
 
     /// Reads what the runs before have left.
@@ -224,12 +249,61 @@ impl TaskJournal {
         past.damaged = state.damaged > 0 || past.unknown > 0;
         let next_event = past.last_event + 1;
         let told = past.told;
-        Ok((Self { journal, next_event, sent: told, told }, past))
+        #[cfg(feature = "mix")]
+        let pictures = past.mix.pictures();
+        let journal = Self {
+            journal,
+            next_event,
+            sent: told,
+            told,
+            #[cfg(feature = "mix")]
+            pictures,
+        };
+        Ok((journal, past))
     }
 
-    pub(super) fn run(&mut self, run: HaRun) -> Result<(), SpoolError> {
+    /// The task goes on by `options`.
+    pub(super) fn run(&mut self, run: HaRun, options: &TaskOptions) -> Result<(), SpoolError> {
         self.add(&Entry::Run { run: run.number() })?;
+        self.mix(options)?;
         self.journal.commit()
+    }
+
+    /// Adds how the room is mixed, if it is, for the next commit.
+    #[cfg(feature = "mix")]
+    fn mix(&mut self, options: &TaskOptions) -> Result<(), SpoolError> {
+        let Some(mix) = &options.mix else { return Ok(()) };
+        let pixels = self.write_pictures(&mix.watermarks)?;
+        self.add(&Entry::Mix(Box::new(MixRecord::new(mix, pixels))))
+    }
+
+    #[cfg(not(feature = "mix"))]
+    const fn mix(&mut self, _options: &TaskOptions) -> Result<(), SpoolError> {
+        Ok(())
+    }
+
+    #[cfg(feature = "mix")]
+    pub(super) fn layout(
+        &mut self,
+        layout: &recorder_layout::LayoutParams,
+        watermarks: &[crate::mix::Watermark],
+    ) -> Result<(), SpoolError> {
+        let pixels = self.write_pictures(watermarks)?;
+        self.add(&Entry::Layout(Box::new(LayoutRecord::new(layout, watermarks, pixels))))?;
+        self.journal.commit()
+    }
+
+    /// Part by part, so that no more than one is in memory beside its picture.
+    #[cfg(feature = "mix")]
+    fn write_pictures(
+        &mut self,
+        watermarks: &[crate::mix::Watermark],
+    ) -> Result<Vec<Option<PictureRef>>, SpoolError> {
+        let journal = &mut self.journal;
+        self.pictures.write(watermarks, |part| {
+            journal.append(&encode(&Entry::Picture(part)))?;
+            journal.write()
+        })
     }
 
     pub(super) fn delivered(&mut self) -> Result<(), SpoolError> {
@@ -328,6 +402,8 @@ pub(super) struct Past {
     pub(super) first_playlist_told: bool,
     pub(super) uploads_told: Option<UploadStatus>,
     pub(super) delivered: bool,
+    #[cfg(feature = "mix")]
+    pub(super) mix: PastMix,
     unknown: u64,
     /// Records may be missing.
     pub(super) damaged: bool,
@@ -386,6 +462,12 @@ impl Past {
                 self.events = self.events.split_off(&(through.saturating_add(1)));
             }
             Entry::Lists { audio, video } => self.lists = Some((audio, video)),
+            #[cfg(feature = "mix")]
+            Entry::Mix(mix) => self.mix.mix(mix),
+            #[cfg(feature = "mix")]
+            Entry::Layout(layout) => self.mix.layout(*layout),
+            #[cfg(feature = "mix")]
+            Entry::Picture(part) => self.mix.part(part),
             Entry::Delivered => self.delivered = true,
         }
     }

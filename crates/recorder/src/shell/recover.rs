@@ -63,7 +63,7 @@ impl RecoverOptions {
     }
 
     /// Changes the options of each recording before it is taken up: uploader, callbacks, and, of a mixed one that is to
-    /// go on, the mix ([`TaskOptions`]`::mix`), which the journal does not hold.
+    /// go on, the codecs ([`TaskOptions`]`::mix`). Its layout is as it was last.
     #[must_use]
     pub fn with_adjust(
         mut self,
@@ -241,7 +241,12 @@ impl Recorder {
             repair(&spool, &mut journal, &mut past, room_kind)?;
             past.mend(room_kind);
         }
-        let task_options = past.options().unwrap_or(task_options);
+        #[cfg_attr(not(feature = "mix"), expect(unused_mut, reason = "only a mix is added"))]
+        let mut task_options = past.options().unwrap_or(task_options);
+        #[cfg(feature = "mix")]
+        {
+            task_options.mix = past.mix.options();
+        }
 
         let mut recording = (options.adjust)(RecordingOptions::new(task_options, bucket));
         let goes_on =
@@ -249,13 +254,17 @@ impl Recorder {
         let next = HaRun::after(recording.task.ha_run).filter(|_| goes_on);
         let how = match next {
             Some(run) => {
-                journal.run(run)?;
                 recording.task.ha_run = Some(run);
+                journal.run(run, &recording.task)?;
                 Resume::GoOn
             }
             None => Resume::End(past.stopped.unwrap_or(LeaveCode::ROOM_TIMEOUT)),
         };
         let options = Some(Box::new(recording.task.clone()));
+        #[cfg(feature = "mix")]
+        if next.is_none() {
+            recording.task.mix = None; // nothing more is mixed
+        }
         let recording = self.take_up(recording, (spool, journal), past, room_kind, how)?;
         let fate = match next {
             Some(run) => Fate::GoesOn { recording, run },

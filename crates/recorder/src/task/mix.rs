@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use recorder_codec::{Codecs, SoftwareCodecs};
@@ -46,6 +47,9 @@ pub struct MixOptions {
     pub watermarks: Vec<Watermark>,
     /// The font of watermarks. Default: the bundled one (Latin, Greek, Cyrillic).
     pub font: Arc<Font>,
+    /// The file that [`Self::font`] was read from, so that [`Recorder::recover`](crate::Recorder::recover) reads it again.
+    /// Default: none; texts are then in the bundled font after a crash.
+    pub font_file: Option<PathBuf>,
     /// Images that layout and watermarks name and that are here already. Others are asked for
     /// ([`Action::FetchImage`](crate::Action::FetchImage)) and left out until they come.
     pub images: BTreeMap<ImageUrl, Arc<Bitmap>>,
@@ -69,6 +73,7 @@ impl Default for MixOptions {
             fill: Fill::default(),
             watermarks: Vec::new(),
             font: Arc::new(Font::bundled()),
+            font_file: None,
             images: BTreeMap::new(),
             latency: RoomTime::from_secs(1),
             shed_after: Some(RoomTime::from_secs(1)),
@@ -117,6 +122,13 @@ impl MixOptions {
     #[must_use]
     pub fn with_font(mut self, font: Arc<Font>) -> Self {
         self.font = font;
+        self
+    }
+
+    /// With [`Self::font_file`].
+    #[must_use]
+    pub fn with_font_file(mut self, path: PathBuf) -> Self {
+        self.font_file = Some(path);
         self
     }
 

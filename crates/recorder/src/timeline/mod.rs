@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::mix::Watermark;
 use crate::task::Now;
 
+pub(crate) use start::MixLine;
 pub use start::{MarkLine, Place, Style, SubscriptionLists, TimelineStart};
 
 /// Of the first line. A reader refuses others.

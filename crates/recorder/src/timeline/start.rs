@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use recorder_compositor::{Font, Matrix, Position, Rect, Rgb, TextStyle, TimeZone};
+use recorder_compositor::{Bitmap, Font, Matrix, Position, Rect, Rgb, TextStyle, TimeZone};
 use recorder_layout::{ImageUrl, LayoutParams};
 use recorder_mixer::{AudioOptions, Fill, VideoOptions};
 use recorder_naming::{HaRun, TaskNames};
@@ -144,30 +144,8 @@ impl TimelineStart {
     /// [`TimelineError::Pixels`], and [`TimelineError::Line`] for what cannot be.
     pub fn mix_options(&self, font: Arc<Font>) -> Result<Option<MixOptions>, TimelineError> {
         let Some(mix) = &self.mix else { return Ok(None) };
-        let size = Size::new(mix.video.width, mix.video.height).ok_or_else(|| refused("a side is 0"))?;
-        let video = VideoOptions::default()
-            .with_size(size)
-            .with_fps(mix.video.fps)
-            .with_bits_per_second(mix.video.bits_per_second)
-            .with_gop_seconds(mix.video.gop_seconds)
-            .with_passthrough(mix.video.passthrough)
-            .with_matrix(mix.video.matrix.map(|matrix| match matrix {
-                MatrixLine::Bt601 => Matrix::Bt601,
-                MatrixLine::Bt709 => Matrix::Bt709,
-            }));
-        let audio = AudioOptions::default()
-            .with_sample_rate(mix.audio.sample_rate)
-            .with_channels(mix.audio.channels)
-            .with_bits_per_second(mix.audio.bits_per_second);
-        let mut options = MixOptions::default()
-            .with_video(video)
-            .with_audio(audio)
-            .with_layout(mix.layout.clone())
-            .with_fill(if mix.black_fill { Fill::Black } else { Fill::LastPicture })
-            .with_watermarks(MarkLine::watermarks(&mix.watermarks)?)
-            .with_font(font);
-        options.latency = mix.latency;
-        Ok(Some(options))
+        let watermarks = MarkLine::watermarks(&mix.watermarks)?;
+        Ok(Some(mix.options()?.with_watermarks(watermarks).with_font(font)))
     }
 }
 
@@ -214,16 +192,45 @@ impl TryFrom<SubscriptionLists> for Subscription {
     }
 }
 
+/// How a room is mixed, but for the font and for pictures that were given as pixels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct MixLine {
+pub(crate) struct MixLine {
     video: VideoLine,
     audio: AudioLine,
     /// Whether a video that pauses is black.
     black_fill: bool,
     #[serde(with = "text::nanos")]
     latency: RoomTime,
-    layout: LayoutParams,
-    watermarks: Vec<MarkLine>,
+    pub(crate) layout: LayoutParams,
+    pub(crate) watermarks: Vec<MarkLine>,
+}
+
+impl MixLine {
+    /// The options, but for watermarks and font.
+    pub(crate) fn options(&self) -> Result<MixOptions, TimelineError> {
+        let size = Size::new(self.video.width, self.video.height).ok_or_else(|| refused("a side is 0"))?;
+        let video = VideoOptions::default()
+            .with_size(size)
+            .with_fps(self.video.fps)
+            .with_bits_per_second(self.video.bits_per_second)
+            .with_gop_seconds(self.video.gop_seconds)
+            .with_passthrough(self.video.passthrough)
+            .with_matrix(self.video.matrix.map(|matrix| match matrix {
+                MatrixLine::Bt601 => Matrix::Bt601,
+                MatrixLine::Bt709 => Matrix::Bt709,
+            }));
+        let audio = AudioOptions::default()
+            .with_sample_rate(self.audio.sample_rate)
+            .with_channels(self.audio.channels)
+            .with_bits_per_second(self.audio.bits_per_second);
+        let mut options = MixOptions::default()
+            .with_video(video)
+            .with_audio(audio)
+            .with_layout(self.layout.clone())
+            .with_fill(if self.black_fill { Fill::Black } else { Fill::LastPicture });
+        options.latency = self.latency;
+        Ok(options)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -376,10 +383,15 @@ impl MarkLine {
     /// # Errors
     /// [`TimelineError::Pixels`], and [`TimelineError::Line`] for what cannot be.
     pub fn watermarks(lines: &[Self]) -> Result<Vec<Watermark>, TimelineError> {
-        lines.iter().enumerate().map(|(index, line)| line.watermark(index)).collect()
+        lines.iter().enumerate().map(|(index, line)| line.watermark(index, None)).collect()
     }
 
-    fn watermark(&self, index: usize) -> Result<Watermark, TimelineError> {
+    /// What the line at `index` says, with its picture if that was given as pixels.
+    pub(crate) fn watermark(
+        &self,
+        index: usize,
+        pixels: Option<Arc<Bitmap>>,
+    ) -> Result<Watermark, TimelineError> {
         let rect = |place: &Place| {
             Size::new(place.width, place.height)
                 .and_then(|size| Rect::new(place.left, place.top, size))
@@ -393,8 +405,12 @@ impl MarkLine {
         };
         Ok(match self {
             Self::Image { url, place } => {
-                let url = url.clone().ok_or(TimelineError::Pixels { index })?;
-                Watermark::Image { image: ImageSource::Url(url), rect: rect(place)? }
+                let image = match (url, pixels) {
+                    (Some(url), _) => ImageSource::Url(url.clone()),
+                    (None, Some(pixels)) => ImageSource::Given(pixels),
+                    (None, None) => return Err(TimelineError::Pixels { index }),
+                };
+                Watermark::Image { image, rect: rect(place)? }
             }
             Self::Text { text, place, style: look } => {
                 Watermark::Text { text: text.clone(), rect: rect(place)?, style: style(look) }
