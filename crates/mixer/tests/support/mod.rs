@@ -11,6 +11,7 @@ use recorder_codec::{
 };
 use recorder_compositor::{Rect, RenderMode, Rgb, Tile};
 use recorder_mixer::{Mixed, Mixer, MixerOptions, Scene, StreamId, Unit, VideoOptions, Window};
+use recorder_types::aac::AudioSpecificConfig;
 use recorder_types::{
     AacConfig, H264Config, MediaId, MediaKind, NalFraming, RoomTime, Sample, Size, Timescale, Timestamp,
     TrackConfig,
@@ -62,10 +63,21 @@ pub(crate) fn row(users: &[&str]) -> Scene {
 
 /// Pictures whose luma `luma(n)` is flat, `fps` a second from `from` on.
 pub(crate) fn pictures(from: RoomTime, fps: u32, count: i64, luma: impl Fn(i64) -> u8) -> Vec<Unit> {
+    pictures_of(SIZE, from, fps, count, luma)
+}
+
+/// As [`pictures`], of another size.
+pub(crate) fn pictures_of(
+    (width, height): (u32, u32),
+    from: RoomTime,
+    fps: u32,
+    count: i64,
+    luma: impl Fn(i64) -> u8,
+) -> Vec<Unit> {
     let options = H264EncoderOptions::default().with_pictures_per_key(30.try_into().unwrap());
     let mut encoder = recorder_codec::H264Encoder::new(&options).unwrap();
-    let size = Size::new(SIZE.0, SIZE.1).unwrap();
-    let luma_len = usize::try_from(SIZE.0 * SIZE.1).unwrap();
+    let size = Size::new(width, height).unwrap();
+    let luma_len = usize::try_from(width * height).unwrap();
     let scale = Timescale::new(fps).unwrap();
     let mut encoded = Vec::new();
     for n in 0..count {
@@ -90,37 +102,74 @@ pub(crate) fn aac(
     seconds: u32,
     wave: impl Fn(u32) -> f32,
 ) -> (TrackConfig, Vec<Unit>) {
-    let mut encoder = AacEncoder::new(rate, 1, 64_000).unwrap();
-    let pcm: Vec<f32> = (0..rate * seconds).map(wave).collect();
-    let mut packets = Vec::new();
-    encoder.encode(&pcm, &mut packets).unwrap();
-    encoder.finish(&mut packets).unwrap();
-    let config = encoder.track_config();
-    let priming = i64::from(encoder.priming());
-    (config, units(packets, from, rate, 1024, priming))
+    Microphone::aac(from, rate).whole(seconds, wave)
 }
 
 pub(crate) fn opus(from: RoomTime, seconds: u32, wave: impl Fn(u32) -> f32) -> (TrackConfig, Vec<Unit>) {
-    let mut encoder = OpusEncoder::new(1, OpusEncoderOptions::default()).unwrap();
-    let pcm: Vec<f32> = (0..48_000 * seconds).map(wave).collect();
-    let mut packets = Vec::new();
-    encoder.encode(&pcm, &mut packets).unwrap();
-    encoder.finish(&mut packets).unwrap();
-    let config = encoder.track_config();
-    let (frame, priming) = (i64::from(encoder.frame_samples()), i64::from(encoder.priming()));
-    (config, units(packets, from, 48_000, frame, priming))
+    Microphone::opus(from).whole(seconds, wave)
 }
 
-fn units(packets: Vec<Bytes>, from: RoomTime, rate: u32, frame: i64, priming: i64) -> Vec<Unit> {
-    let scale = Timescale::new(rate).unwrap();
-    (0..)
-        .zip(packets)
-        .map(|(n, data)| {
-            let own = Timestamp::new(n * frame - priming, scale).to_room_time().unwrap();
-            let at = from.saturating_add(own);
-            Unit { pts: at, dts: at, data }
-        })
-        .collect()
+/// Encodes sound of one channel in pieces.
+pub(crate) struct Microphone {
+    encoder: Box<dyn AudioEncoder>,
+    from: RoomTime,
+    samples: u32,
+    packets: u32,
+}
+
+impl Microphone {
+    pub(crate) fn aac(from: RoomTime, rate: u32) -> Self {
+        Self::new(from, Box::new(AacEncoder::new(rate, 1, 64_000).unwrap()))
+    }
+
+    pub(crate) fn opus(from: RoomTime) -> Self {
+        Self::new(from, Box::new(OpusEncoder::new(1, OpusEncoderOptions::default()).unwrap()))
+    }
+
+    fn new(from: RoomTime, encoder: Box<dyn AudioEncoder>) -> Self {
+        Self { encoder, from, samples: 0, packets: 0 }
+    }
+
+    pub(crate) fn config(&self) -> TrackConfig {
+        self.encoder.track_config()
+    }
+
+    pub(crate) fn rate(&self) -> u32 {
+        self.encoder.sample_rate()
+    }
+
+    /// The next `seconds`, each sample by its number; what the encoder holds back comes with later ones.
+    pub(crate) fn hear(&mut self, seconds: u32, wave: impl Fn(u32) -> f32) -> Vec<Unit> {
+        let end = self.samples + self.rate() * seconds;
+        let pcm: Vec<f32> = (self.samples..end).map(wave).collect();
+        self.samples = end;
+        let mut packets = Vec::new();
+        self.encoder.encode(&pcm, &mut packets).unwrap();
+        self.units(packets)
+    }
+
+    fn whole(mut self, seconds: u32, wave: impl Fn(u32) -> f32) -> (TrackConfig, Vec<Unit>) {
+        let mut units = self.hear(seconds, wave);
+        let mut rest = Vec::new();
+        self.encoder.finish(&mut rest).unwrap();
+        units.extend(self.units(rest));
+        (self.config(), units)
+    }
+
+    fn units(&mut self, packets: Vec<Bytes>) -> Vec<Unit> {
+        let scale = Timescale::new(self.rate()).unwrap();
+        let (frame, priming) = (self.encoder.frame_samples(), self.encoder.priming());
+        let first = self.packets;
+        self.packets += u32::try_from(packets.len()).unwrap();
+        (i64::from(first)..)
+            .zip(packets)
+            .map(|(n, data)| {
+                let own = Timestamp::new(n * i64::from(frame) - i64::from(priming), scale);
+                let at = self.from.saturating_add(own.to_room_time().unwrap());
+                Unit { pts: at, dts: at, data }
+            })
+            .collect()
+    }
 }
 
 pub(crate) fn drain(mixer: &mut Mixer) -> Vec<Mixed> {
@@ -129,47 +178,87 @@ pub(crate) fn drain(mixer: &mut Mixer) -> Vec<Mixed> {
 
 /// Time, mean luma of the left half and of the right half of each picture, as a decoder shows them.
 pub(crate) fn halves(mixed: &[Mixed]) -> Vec<(i64, u8, u8)> {
-    let config = H264Config { framing: NalFraming::AnnexB, parameter_sets: Vec::new() };
-    let mut decoder = recorder_codec::H264Decoder::new(&config, &Default::default()).unwrap();
-    let mut out = Vec::new();
+    let mut screen = Screen::new();
+    let mut seen = screen.see(mixed);
+    seen.extend(screen.finish());
+    seen.into_iter().map(|(at, left, right)| (at.nanos() / 1_000_000, left, right)).collect()
+}
+
+/// A decoder of a mix that comes in pieces.
+pub(crate) struct Screen(recorder_codec::H264Decoder);
+
+impl Screen {
+    pub(crate) fn new() -> Self {
+        let config = H264Config { framing: NalFraming::AnnexB, parameter_sets: Vec::new() };
+        Self(recorder_codec::H264Decoder::new(&config, &Default::default()).unwrap())
+    }
+
+    /// Time, mean luma of the left half and of the right half of the next pictures.
+    pub(crate) fn see(&mut self, mixed: &[Mixed]) -> Vec<(RoomTime, u8, u8)> {
+        let mut out = Vec::new();
+        for picture in mixed {
+            let Mixed::Picture { at, data, .. } = picture else { continue };
+            let at = Timestamp::new(at.nanos(), Timescale::new(1_000_000_000).unwrap());
+            let sample = Sample::new(at, data.clone());
+            self.0.decode(&sample, &mut |picture| out.push(of_halves(picture))).unwrap();
+        }
+        out
+    }
+
+    /// Those that are held back.
+    pub(crate) fn finish(&mut self) -> Vec<(RoomTime, u8, u8)> {
+        let mut out = Vec::new();
+        self.0.flush(&mut |picture| out.push(of_halves(picture))).unwrap();
+        out
+    }
+}
+
+fn of_halves(picture: &recorder_codec::DecodedPicture<'_>) -> (RoomTime, u8, u8) {
     let mean = |rows: &mut dyn Iterator<Item = &[u8]>| {
         let (sum, count) =
             rows.flatten().fold((0_u64, 0_u64), |(sum, n), byte| (sum + u64::from(*byte), n + 1));
         u8::try_from((sum + count / 2) / count).unwrap()
     };
-    let mut sink = |picture: &recorder_codec::DecodedPicture<'_>| {
-        let plane = picture.picture.planes()[0];
-        let width = usize::try_from(picture.picture.size().width()).unwrap();
-        let height = usize::try_from(picture.picture.size().height()).unwrap();
-        let rows = || plane.data.chunks(plane.stride).take(height);
-        // Borders between windows are left out.
-        let left = mean(&mut rows().map(|row| &row[8..width / 2 - 8]));
-        let right = mean(&mut rows().map(|row| &row[width / 2 + 8..width - 8]));
-        out.push((picture.pts.ticks() / 1_000_000, left, right));
-    };
-    for picture in mixed {
-        let Mixed::Picture { at, data, .. } = picture else { continue };
-        let at = Timestamp::new(at.nanos(), Timescale::new(1_000_000_000).unwrap());
-        decoder.decode(&Sample::new(at, data.clone()), &mut sink).unwrap();
-    }
-    decoder.flush(&mut sink).unwrap();
-    out
+    let plane = picture.picture.planes()[0];
+    let width = usize::try_from(picture.picture.size().width()).unwrap();
+    let height = usize::try_from(picture.picture.size().height()).unwrap();
+    let rows = || plane.data.chunks(plane.stride).take(height);
+    // Borders between windows are left out.
+    let left = mean(&mut rows().map(|row| &row[8..width / 2 - 8]));
+    let right = mean(&mut rows().map(|row| &row[width / 2 + 8..width - 8]));
+    (RoomTime::from_nanos(picture.pts.ticks()), left, right)
 }
 
 /// The sound of a mix as a decoder gives it, left channel, from time zero on.
 pub(crate) fn sound(mixer: &Mixer, mixed: &[Mixed]) -> Vec<f32> {
-    let Some(TrackConfig::Aac(AacConfig::Raw(config))) = mixer.sound_config() else { panic!("no sound") };
-    let mut decoder = recorder_codec::AacDecoder::new(config).unwrap();
-    let mut pcm = Vec::new();
-    let mut next = None;
-    for sound in mixed {
-        let Mixed::Sound { at, data } = sound else { continue };
-        let at = at.round_to_ticks(config.timescale());
-        assert_eq!(at, next.unwrap_or(at), "packets follow each other");
-        next = Some(at + 1024);
-        decoder.decode(data, &mut pcm).unwrap();
+    Loudspeaker::new(mixer).hear(mixed)
+}
+
+/// A decoder of the sound of a mix that comes in pieces.
+pub(crate) struct Loudspeaker {
+    decoder: recorder_codec::AacDecoder,
+    config: AudioSpecificConfig,
+    next: Option<i64>,
+}
+
+impl Loudspeaker {
+    pub(crate) fn new(mixer: &Mixer) -> Self {
+        let Some(TrackConfig::Aac(AacConfig::Raw(config))) = mixer.sound_config() else { panic!("no sound") };
+        Self { decoder: recorder_codec::AacDecoder::new(config).unwrap(), config, next: None }
     }
-    pcm.chunks_exact(usize::from(config.channels())).map(|frame| frame[0]).collect()
+
+    /// The left channel.
+    pub(crate) fn hear(&mut self, mixed: &[Mixed]) -> Vec<f32> {
+        let mut pcm = Vec::new();
+        for sound in mixed {
+            let Mixed::Sound { at, data } = sound else { continue };
+            let at = at.round_to_ticks(self.config.timescale());
+            assert_eq!(at, self.next.unwrap_or(at), "packets follow each other");
+            self.next = Some(at + 1024);
+            self.decoder.decode(data, &mut pcm).unwrap();
+        }
+        pcm.chunks_exact(usize::from(self.config.channels())).map(|frame| frame[0]).collect()
+    }
 }
 
 /// Root mean square of a stretch, in thousandths of full scale.
