@@ -67,7 +67,8 @@ pub struct MixStats {
 /// the same units are the same bytes.
 ///
 /// Pictures lie at `start + n / fps`, and each shows the newest picture of every window that is due by then. A
-/// decoder runs only for videos that a window of the scene shows; the others are kept from their last key frame on.
+/// decoder runs only for videos that are seen: that a window of the scene shows which opaque windows in front of it do not
+/// cover wholly. The others are kept from their last key frame on.
 pub struct Mixer {
     codecs: Arc<dyn Codecs>,
     options: MixerOptions,

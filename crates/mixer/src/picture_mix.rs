@@ -138,7 +138,7 @@ impl PictureMix {
         if self.options.passthrough {
             let only = whole_canvas(&self.scene, self.options.size).filter(|_| self.held_back == 0);
             if streams.pass(only, self.options.size, (now, horizon), &mut self.passed) {
-                streams.show(&[], now, horizon, codecs);
+                streams.show(&[], &[], now, horizon, codecs);
                 stats.passed += u64::try_from(self.passed.len()).unwrap_or(0);
                 self.was_passed = true;
                 return Ok(());
@@ -148,9 +148,10 @@ impl PictureMix {
             stats.shed += 1;
             return Ok(());
         }
-        let shown: Vec<&(UserId, MediaId)> =
-            self.scene.windows.iter().filter_map(|w| w.user.as_ref()).collect();
-        streams.show(&shown, now, horizon, codecs);
+        let wanted: Vec<_> = self.scene.windows.iter().filter_map(|window| window.user.as_ref()).collect();
+        // A window that shows something goes on to, so that what it covers is not missed with this picture.
+        let seen = self.scene.seen(|window| shows(window, now, streams));
+        streams.show(&seen, &wanted, now, horizon, codecs);
         self.prepare(streams, codecs)?;
         let since = now.saturating_sub(self.start);
         // Rounded down, as the seconds of a clock are.
@@ -338,6 +339,11 @@ fn draw(marks: &[Mark], canvas: Size, colour: Colour) -> Watermarks {
 
 fn tiles(scene: &Scene) -> Vec<Tile> {
     scene.windows.iter().map(|window| window.tile).collect()
+}
+
+/// Whether a window shows a picture or a colour at `now`.
+fn shows(window: &Window, now: RoomTime, streams: &Streams) -> bool {
+    matches!(source(window, STILL, now, streams), Ok(Source::Picture { .. } | Source::Colour(_)))
 }
 
 /// What a window shows at `now`. `still` is the generation of its placeholder.

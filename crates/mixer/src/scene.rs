@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use recorder_compositor::{Bitmap, Colour, PictureBuffer, RenderMode, Rgb, Tile};
+use recorder_compositor::{Bitmap, Colour, PictureBuffer, Rect, RenderMode, Rgb, Tile};
 #[cfg(feature = "text")]
 use recorder_compositor::{Font, Position, TextStyle, TimeZone};
 use recorder_types::{MediaId, MediaKind, UserId};
@@ -121,4 +121,86 @@ pub struct Scene {
     pub windows: Vec<Window>,
     /// Watermarks, from back to front, 25 at most. The same list in the next scene is not drawn anew.
     pub marks: Arc<[Mark]>,
+}
+
+impl Scene {
+    /// Whose videos can be seen, where `shows` says which windows show something now: not those that opaque windows in
+    /// front of them cover wholly.
+    pub(crate) fn seen(&self, shows: impl Fn(&Window) -> bool) -> Vec<&(UserId, MediaId)> {
+        let mut seen = Vec::with_capacity(self.windows.len());
+        let mut front: Vec<Rect> = Vec::new();
+        for window in self.windows.iter().rev() {
+            let Tile { window: rect, mode, opacity, bars, .. } = window.tile;
+            if is_covered(rect, &front) {
+                continue;
+            }
+            seen.extend(window.user.as_ref());
+            if opacity == u8::MAX && (mode != RenderMode::Fit || bars.is_some()) && shows(window) {
+                front.push(rect);
+            }
+        }
+        seen
+    }
+}
+
+/// Whether each pixel of `rect` is in one of `front`.
+fn is_covered(rect: Rect, front: &[Rect]) -> bool {
+    let Some((first, rest)) = front.split_first() else { return false };
+    let Some(cut) = rect.intersection(*first) else { return is_covered(rect, rest) };
+    // What is left above, below, and beside it.
+    let (left, top, right, bottom) = (rect.left(), rect.top(), rect.right(), rect.bottom());
+    [
+        (left, top, right, cut.top()),
+        (left, cut.bottom(), right, bottom),
+        (left, cut.top(), cut.left(), cut.bottom()),
+        (cut.right(), cut.top(), right, cut.bottom()),
+    ]
+    .into_iter()
+    .filter_map(|(left, top, right, bottom)| Rect::between(left, top, right, bottom))
+    .all(|part| is_covered(part, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use recorder_types::Size;
+
+    fn window(left: u32, top: u32, width: u32, height: u32, user: &str) -> Window {
+        let rect = Rect::new(left, top, Size::new(width, height).unwrap()).unwrap();
+        Window::new(Tile::new(rect), Some((user.parse().unwrap(), MediaId::Main)))
+    }
+
+    /// Who is seen, from front to back.
+    fn seen(windows: Vec<Window>) -> String {
+        let scene = Scene { windows, ..Scene::default() };
+        let is_on = |window: &Window| window.user.as_ref().is_some_and(|(user, _)| user.as_str() != "off");
+        scene.seen(is_on).iter().map(|(user, _)| user.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn only_what_opaque_windows_cover_wholly_is_not_seen() {
+        let back = || window(10, 10, 80, 60, "back");
+        assert_eq!(seen(vec![back(), window(10, 10, 80, 60, "front")]), "front");
+        assert_eq!(seen(vec![back(), window(12, 10, 78, 60, "front")]), "front back");
+        assert_eq!(seen(vec![window(10, 10, 80, 60, "front"), back()]), "back");
+        // Several together; one of them is itself under another.
+        let four = [(0, 0, 50, 40, "a"), (50, 0, 50, 40, "b"), (0, 40, 50, 40, "c"), (50, 40, 50, 40, "d")];
+        let four = || four.map(|(left, top, width, height, user)| window(left, top, width, height, user));
+        assert_eq!(seen(std::iter::once(back()).chain(four()).collect()), "d c b a");
+        assert_eq!(seen(std::iter::once(back()).chain(four().into_iter().skip(1)).collect()), "d c b back");
+        // The same video elsewhere.
+        assert_eq!(
+            seen(vec![back(), window(0, 0, 2, 2, "back"), window(10, 10, 80, 60, "front")]),
+            "front back"
+        );
+        // Who shows nothing hides nobody, nor who is translucent or leaves a border.
+        assert_eq!(seen(vec![back(), window(10, 10, 80, 60, "off")]), "off back");
+        let mut front = window(10, 10, 80, 60, "front");
+        front.tile = front.tile.with_opacity(254);
+        assert_eq!(seen(vec![back(), front.clone()]), "front back");
+        front.tile = front.tile.with_opacity(255).with_mode(RenderMode::Fit);
+        assert_eq!(seen(vec![back(), front.clone()]), "front");
+        front.tile = front.tile.with_bars(None);
+        assert_eq!(seen(vec![back(), front]), "front back");
+    }
 }

@@ -115,17 +115,19 @@ impl Streams {
         Ok(Pushed::Taken)
     }
 
-    /// Brings the videos of `users` up to `now`; the others rest. Forgets what was replaced.
+    /// Brings the videos of `seen` up to `now`; the others rest. Forgets what was replaced, and what ended and is not
+    /// `wanted`.
     pub(crate) fn show(
         &mut self,
-        users: &[&(UserId, MediaId)],
+        seen: &[&(UserId, MediaId)],
+        wanted: &[&(UserId, MediaId)],
         now: RoomTime,
         horizon: RoomTime,
         codecs: &dyn Codecs,
     ) {
         for stream in &mut self.streams {
             let Media::Video(view) = &mut stream.media else { continue };
-            if !is_one_of(&stream.id, users) {
+            if !is_one_of(&stream.id, seen) {
                 view.hide(now);
                 continue;
             }
@@ -138,7 +140,7 @@ impl Streams {
                 view.flush(now);
             }
         }
-        self.forget(users, now);
+        self.forget(wanted, now);
     }
 
     /// Passes on the video of `user`, which is all that is seen, up to `now`. Says whether it does.
@@ -166,8 +168,8 @@ impl Streams {
         passes.unwrap_or(false)
     }
 
-    /// Drops videos that have ended and are not wanted, or have a successor with a picture.
-    fn forget(&mut self, users: &[&(UserId, MediaId)], now: RoomTime) {
+    /// Drops videos that have ended and are not `wanted`, or have a successor with a picture.
+    fn forget(&mut self, wanted: &[&(UserId, MediaId)], now: RoomTime) {
         // Streams stand in the order in which they were published.
         for at in (0..self.streams.len()).rev() {
             let (stream, later) = (&self.streams[at], &self.streams[at + 1..]);
@@ -177,7 +179,7 @@ impl Streams {
             }
             let has_picture = |media: &Media| matches!(media, Media::Video(view) if view.picture().is_some());
             let is_replaced = later.iter().any(|other| other.id == stream.id && has_picture(&other.media));
-            if is_replaced || !is_one_of(&stream.id, users) {
+            if is_replaced || !is_one_of(&stream.id, wanted) {
                 self.streams.remove(at);
             }
         }

@@ -112,14 +112,14 @@ impl View {
         !self.awaits_key
     }
 
-    /// The stream is not shown at `now`: forgets what will not be needed to show it later.
+    /// The stream is not shown at `now`: forgets what will not be needed to show it later. Up to the next key frame the
+    /// decoder is kept as it is, to go on from there.
     pub(crate) fn hide(&mut self, now: RoomTime) {
-        // What was decoded is of no use any more: decoding goes on from a key frame.
+        let due = self.waiting.iter().take_while(|(unit, _)| unit.dts <= now).count();
+        let Some(from) = self.waiting.iter().take(due).rposition(|(_, is_key)| *is_key) else { return };
         self.decoder = None;
         self.early.clear();
-        let due = self.waiting.iter().take_while(|(unit, _)| unit.dts <= now).count();
-        let from = self.waiting.iter().take(due).rposition(|(_, is_key)| *is_key);
-        for (unit, _) in self.waiting.drain(..from.unwrap_or(0)) {
+        for (unit, _) in self.waiting.drain(..from) {
             self.bytes -= unit.data.len();
         }
     }

@@ -4,10 +4,15 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use recorder_codec::{
+    AudioDecoder, AudioEncoder, CodecError, Codecs, DecoderStats, H264EncoderOptions, PictureSink,
+    SoftwareCodecs, VideoDecoder, VideoEncoder,
+};
 use recorder_compositor::{Colour, PictureBuffer, Rect, Rgb};
 use recorder_mixer::{Fill, Image, MixError, Mixed, MixerOptions, Unit, VideoOptions};
-use recorder_types::{RoomTime, Size};
+use recorder_types::{H264Config, RoomTime, Sample, Size, TrackConfig};
 use support::{audio, drain, h264, halves, millis, mixer, options, pictures, row, video};
 
 fn silent() -> MixerOptions {
@@ -93,6 +98,106 @@ fn a_video_that_was_hidden_is_there_when_it_is_shown() {
     let shown = halves(&drain(&mut mixer));
     assert_eq!(shown.len(), 100);
     assert!(shown.iter().all(|(_, left, right)| near(*left, *right)), "{shown:?}");
+}
+
+/// `b` is shown, hidden and shown again before its next key frame: it goes on where it is.
+#[test]
+fn a_video_that_comes_back_within_its_key_frames_is_there_when_it_is_shown() {
+    let mut mixer = mixer(silent());
+    for (at, users) in
+        [(0, ["a", "b"]), (4000, ["a", "a"]), (5000, ["a", "b"]), (5500, ["a", "a"]), (6500, ["a", "b"])]
+    {
+        mixer.set_scene(millis(at), row(&users)).unwrap();
+    }
+    for user in ["a", "b"] {
+        mixer.publish(RoomTime::ZERO, video(user), h264()).unwrap();
+        for unit in pictures(RoomTime::ZERO, 10, 80, |n| u8::try_from(40 + n * 2).unwrap()) {
+            mixer.push(&video(user), unit).unwrap();
+        }
+    }
+    mixer.finish(RoomTime::from_secs(8)).unwrap();
+    let shown = halves(&drain(&mut mixer));
+    assert_eq!(shown.len(), 80);
+    assert!(shown.iter().all(|(_, left, right)| near(*left, *right)), "{shown:?}");
+}
+
+/// Codecs that count what their video decoders take.
+#[derive(Clone, Default)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Codecs for Counted {
+    fn video_decoder(&self, config: &H264Config) -> Result<Box<dyn VideoDecoder>, CodecError> {
+        Ok(Box::new(CountedDecoder(SoftwareCodecs.video_decoder(config)?, Arc::clone(&self.0))))
+    }
+
+    fn audio_decoder(&self, config: &TrackConfig) -> Result<Box<dyn AudioDecoder>, CodecError> {
+        SoftwareCodecs.audio_decoder(config)
+    }
+
+    fn video_encoder(&self, options: &H264EncoderOptions) -> Result<Box<dyn VideoEncoder>, CodecError> {
+        SoftwareCodecs.video_encoder(options)
+    }
+
+    fn audio_encoder(&self, rate: u32, channels: u8, bits: u32) -> Result<Box<dyn AudioEncoder>, CodecError> {
+        SoftwareCodecs.audio_encoder(rate, channels, bits)
+    }
+}
+
+struct CountedDecoder(Box<dyn VideoDecoder>, Arc<AtomicUsize>);
+
+impl VideoDecoder for CountedDecoder {
+    fn configure(&mut self, config: &H264Config) -> Result<(), CodecError> {
+        self.0.configure(config)
+    }
+
+    fn decode(&mut self, unit: &Sample, sink: &mut PictureSink<'_>) -> Result<(), CodecError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.decode(unit, sink)
+    }
+
+    fn flush(&mut self, sink: &mut PictureSink<'_>) -> Result<(), CodecError> {
+        self.0.flush(sink)
+    }
+
+    fn stats(&self) -> DecoderStats {
+        self.0.stats()
+    }
+}
+
+/// `c` covers `b` from 1 s on. Its key frames are 3 s apart, so that at 8.5 s those since 6 s are decoded.
+#[test]
+fn a_video_that_another_covers_is_not_decoded_and_is_there_when_it_is_seen() {
+    for (opacity, decoded) in [(255, 10 + 25 + 15), (254, 100)] {
+        let codecs = Counted::default();
+        let mut mixer = recorder_mixer::Mixer::new(silent(), Arc::new(codecs.clone())).unwrap();
+        let mut covered = row(&["b", "b"]);
+        let mut cover = support::window(0, 0, 640, 360, "c");
+        cover.tile = cover.tile.with_opacity(opacity);
+        covered.windows.push(cover);
+        mixer.set_scene(RoomTime::ZERO, row(&["b", "b"])).unwrap();
+        mixer.set_scene(millis(1000), covered).unwrap();
+        mixer.set_scene(millis(8500), row(&["b", "b"])).unwrap();
+        for (user, first) in [("b", 40), ("c", 200)] {
+            mixer.publish(RoomTime::ZERO, video(user), h264()).unwrap();
+            let count = if user == "b" { 100 } else { 1 };
+            for unit in pictures(RoomTime::ZERO, 10, count, |n| u8::try_from(first + n).unwrap()) {
+                mixer.push(&video(user), unit).unwrap();
+            }
+        }
+        for at in 0..100 {
+            mixer.advance(millis(at * 100)).unwrap();
+        }
+        mixer.finish(RoomTime::from_secs(10)).unwrap();
+        for (at, left, right) in halves(&drain(&mut mixer)) {
+            let due = if (1000..8500).contains(&at) { 200 } else { u8::try_from(40 + at / 100).unwrap() };
+            assert!(near(left, due) && near(right, due), "{at} ms: {left} {right}, expected {due}");
+        }
+        let count = codecs.0.load(Ordering::Relaxed);
+        assert!(
+            count.abs_diff(decoded + 1) <= 4,
+            "opacity {opacity}: {count} decoded, about {decoded} expected"
+        );
+    }
 }
 
 #[test]
