@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use object_store::ObjectStore;
 use object_store::path::Path;
 use url::Url;
 
+use crate::backend::Backend;
 use crate::bucket::BucketOptions;
 use crate::error::{StorageError, redact_text};
 
@@ -128,10 +128,7 @@ fn invalid(text: &str, reason: &str) -> StorageError {
 }
 
 /// The store behind the address, and the prefix inside it.
-pub(crate) fn open_cloud(
-    url: &Url,
-    options: &BucketOptions,
-) -> Result<(Arc<dyn ObjectStore>, Path), StorageError> {
+pub(crate) fn open_cloud(url: &Url, options: &BucketOptions) -> Result<(Backend, Path), StorageError> {
     let prefix = Path::from_url_path(url.path()).map_err(|_| {
         invalid(url.as_str(), "its path has an empty component, `.`, `..` or a control character")
     })?;
@@ -153,71 +150,80 @@ fn off(url: &Url, feature: &'static str) -> StorageError {
 }
 
 #[cfg(not(feature = "aws"))]
-fn open_s3(url: &Url, _options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+fn open_s3(url: &Url, _options: &BucketOptions) -> Result<Backend, StorageError> {
     Err(off(url, "aws"))
 }
 
 #[cfg(not(feature = "azure"))]
-fn open_azure(url: &Url, _options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+fn open_azure(url: &Url, _options: &BucketOptions) -> Result<Backend, StorageError> {
     Err(off(url, "azure"))
 }
 
 #[cfg(not(feature = "gcp"))]
-fn open_gcs(url: &Url, _options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+fn open_gcs(url: &Url, _options: &BucketOptions) -> Result<Backend, StorageError> {
     Err(off(url, "gcp"))
 }
 
 #[cfg(not(feature = "http"))]
-fn open_http(url: &Url, _options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+fn open_http(url: &Url, _options: &BucketOptions) -> Result<Backend, StorageError> {
     Err(off(url, "http"))
 }
 
 #[cfg(feature = "aws")]
-fn open_s3(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+fn open_s3(url: &Url, options: &BucketOptions) -> Result<Backend, StorageError> {
     use object_store::aws::AmazonS3Builder;
+    use object_store::client::{HttpConnector, ReqwestConnector};
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(url.host_str().unwrap_or_default());
     for (key, value) in url.query_pairs() {
         let config = key.to_ascii_lowercase().parse().map_err(|_| unknown_key(url, &key))?;
         builder = builder.with_config(config, value);
     }
-    let builder = builder.with_retry(retry(options)).with_client_options(client(url, options));
-    Ok(Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?))
+    let unusable = |_| invalid(url.as_str(), UNUSABLE);
+    // Every store deletes one object; not every one takes lists of them.
+    let builder =
+        builder.with_retry(retry(options)).with_client_options(client(url)).with_disable_bulk_delete(true);
+    let store = Arc::new(builder.build().map_err(unusable)?);
+    let client = ReqwestConnector::default().connect(&client(url)).map_err(unusable)?;
+    let uploads = Arc::new(crate::s3::S3Uploads::new(store.clone(), client));
+    Ok(Backend { uploads: Some(uploads), ..Backend::in_parts(store.clone(), store) })
 }
 
 #[cfg(feature = "azure")]
-fn open_azure(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+fn open_azure(url: &Url, options: &BucketOptions) -> Result<Backend, StorageError> {
     use object_store::azure::MicrosoftAzureBuilder;
     let mut builder = MicrosoftAzureBuilder::from_env().with_url(without_query(url));
     for (key, value) in url.query_pairs() {
         let config = key.to_ascii_lowercase().parse().map_err(|_| unknown_key(url, &key))?;
         builder = builder.with_config(config, value);
     }
-    let builder = builder.with_retry(retry(options)).with_client_options(client(url, options));
-    Ok(Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?))
+    let builder = builder.with_retry(retry(options)).with_client_options(client(url));
+    let store = Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?);
+    Ok(Backend::in_parts(store.clone(), store))
 }
 
 #[cfg(feature = "gcp")]
-fn open_gcs(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+fn open_gcs(url: &Url, options: &BucketOptions) -> Result<Backend, StorageError> {
     use object_store::gcp::GoogleCloudStorageBuilder;
     let mut builder = GoogleCloudStorageBuilder::from_env().with_url(without_query(url));
     for (key, value) in url.query_pairs() {
         let config = key.to_ascii_lowercase().parse().map_err(|_| unknown_key(url, &key))?;
         builder = builder.with_config(config, value);
     }
-    let builder = builder.with_retry(retry(options)).with_client_options(client(url, options));
-    Ok(Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?))
+    let builder = builder.with_retry(retry(options)).with_client_options(client(url));
+    let store = Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?);
+    Ok(Backend::in_parts(store.clone(), store))
 }
 
 #[cfg(feature = "http")]
-fn open_http(url: &Url, options: &BucketOptions) -> Result<Arc<dyn ObjectStore>, StorageError> {
+fn open_http(url: &Url, options: &BucketOptions) -> Result<Backend, StorageError> {
     if url.query().is_some() {
         return Err(invalid(url.as_str(), "a query cannot be sent with the objects' addresses"));
     }
     let mut root = url.clone();
     root.set_path("/");
     let builder = object_store::http::HttpBuilder::new().with_url(root).with_retry(retry(options));
-    let builder = builder.with_client_options(client(url, options));
-    Ok(Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?))
+    let builder = builder.with_client_options(client(url));
+    Ok(Backend::plain(Arc::new(builder.build().map_err(|_| invalid(url.as_str(), UNUSABLE))?)))
 }
 
 #[cfg(any(feature = "azure", feature = "gcp"))]
@@ -244,10 +250,11 @@ fn retry(options: &BucketOptions) -> object_store::RetryConfig {
 }
 
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
-fn client(url: &Url, options: &BucketOptions) -> object_store::ClientOptions {
+fn client(url: &Url) -> object_store::ClientOptions {
     let clear = url.scheme() == "http" || url.query_pairs().any(|(_, value)| value.starts_with("http://"));
     object_store::ClientOptions::new()
-        .with_timeout(options.request_timeout)
+        // The time of a request depends on its bytes: see `BucketOptions::minimum_rate`.
+        .with_timeout_disabled()
         .with_connect_timeout(std::time::Duration::from_secs(10))
         .with_allow_http(clear)
         .with_content_type_for_suffix("m3u8", "application/vnd.apple.mpegurl")
@@ -337,7 +344,7 @@ mod tests {
         let Address::Cloud(url) = parse(text).unwrap() else { panic!("a cloud address") };
         let (store, prefix) = open_cloud(&url, &BucketOptions::default()).unwrap();
         assert_eq!(prefix.as_ref(), "p/q");
-        assert!(!format!("{store} {}", redacted(&url)).contains("SECRET"));
+        assert!(!format!("{} {}", store.store, redacted(&url)).contains("SECRET"));
         assert_eq!(&*redacted(&url), "s3://b/p/q?[redacted]");
     }
 }

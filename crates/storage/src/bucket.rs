@@ -1,22 +1,27 @@
+#[cfg(feature = "aws")]
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt;
 use object_store::memory::InMemory;
+use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use recorder_types::TaskId;
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::address;
+use crate::backend::{Backend, Door, Reopen};
 use crate::error::StorageError;
 use crate::key::ObjectKey;
 use crate::seal::SealKey;
-use crate::transfer;
+use crate::transfer::{self, Place};
 
 /// How hard files are pressed to the disk before a call returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,12 +54,15 @@ pub struct BucketOptions {
     /// Parts of one file on their way at a time; at least 1. Default 3. One transfer holds at most
     /// `part_size * (part_concurrency + 1)` bytes.
     pub part_concurrency: usize,
-    /// Tries of one request inside the client of a cloud store, on top of the first. Default 2: the
-    /// [`Uploader`](crate::Uploader) has its own.
+    /// Tries of one request inside the client of a cloud store, and of one part of an upload, on top of the first.
+    /// Default 2: the [`Uploader`](crate::Uploader) has its own.
     pub request_retries: usize,
-    /// The longest one request may take, and so the slowest line that still gets a part through (8 MiB in 5 minutes
-    /// is 28 kB/s). Default 5 minutes.
+    /// The longest that a request to a store may take, its tries inside the client included, beside the time for its bytes at
+    /// [`BucketOptions::minimum_rate`]; and the longest wait for the next bytes of an answer. Default 60 s.
     pub request_timeout: Duration,
+    /// Bytes a second of the slowest line that still gets data through; at least 1. Default 32 KiB/s: a part of 8 MiB
+    /// may take 256 s and [`BucketOptions::request_timeout`].
+    pub minimum_rate: u64,
 }
 
 impl Default for BucketOptions {
@@ -64,7 +72,8 @@ impl Default for BucketOptions {
             part_size: 8 << 20,
             part_concurrency: 3,
             request_retries: 2,
-            request_timeout: Duration::from_secs(300),
+            request_timeout: Duration::from_secs(60),
+            minimum_rate: 32 << 10,
         }
     }
 }
@@ -104,6 +113,18 @@ impl BucketOptions {
         self.request_timeout = timeout;
         self
     }
+
+    /// Sets [`BucketOptions::minimum_rate`].
+    #[must_use]
+    pub fn with_minimum_rate(mut self, bytes_a_second: u64) -> Self {
+        self.minimum_rate = bytes_a_second.max(1);
+        self
+    }
+
+    /// The longest that a request with so many bytes may take.
+    pub(crate) fn time_for(&self, bytes: u64) -> Duration {
+        self.request_timeout.saturating_add(Duration::from_secs(bytes.div_ceil(self.minimum_rate.max(1))))
+    }
 }
 
 /// One object of a listing.
@@ -130,8 +151,7 @@ struct Inner {
     /// The whole address, where it has secrets.
     secret: Option<Zeroizing<String>>,
     prefix: Path,
-    options: BucketOptions,
-    store: Arc<dyn ObjectStore>,
+    door: Door,
     #[cfg(feature = "fs")]
     local: Option<crate::local::LocalDirectory>,
 }
@@ -140,7 +160,13 @@ impl Bucket {
     /// A bucket in memory, empty and of its own.
     #[must_use]
     pub fn memory() -> Self {
-        Self::new("memory:".into(), Path::ROOT, Arc::new(InMemory::new()), BucketOptions::default())
+        Self::empty_memory(BucketOptions::default())
+    }
+
+    fn empty_memory(options: BucketOptions) -> Self {
+        let store = Arc::new(InMemory::new());
+        let backend = Backend::in_parts(store.clone(), store);
+        Self::new("memory:".into(), Path::ROOT, Door::new(backend, None, false, options))
     }
 
     /// A local directory, made when it is missing.
@@ -157,21 +183,37 @@ impl Bucket {
             reopens,
             secret: None,
             prefix: Path::ROOT,
-            options,
-            store,
+            door: Door::new(Backend::plain(store), None, false, options),
             local: Some(local),
         })))
     }
 
-    /// Any store of the `object_store` crate, under `prefix` if there is one.
+    /// Any store of the `object_store` crate, under `prefix` if there is one. Asking it needs a runtime with timers. A part
+    /// of an upload that fails fails the upload: see [`Bucket::from_multipart_store`].
     #[must_use]
     pub fn from_store(
         store: Arc<dyn ObjectStore>,
         prefix: Option<&ObjectKey>,
         options: BucketOptions,
     ) -> Self {
+        Self::from_backend(Backend::plain(store), prefix, options)
+    }
+
+    /// As [`Bucket::from_store`]; `parts` is the same store, which takes parts by their numbers, so that a part which fails is
+    /// sent again.
+    #[must_use]
+    pub fn from_multipart_store(
+        store: Arc<dyn ObjectStore>,
+        parts: Arc<dyn MultipartStore>,
+        prefix: Option<&ObjectKey>,
+        options: BucketOptions,
+    ) -> Self {
+        Self::from_backend(Backend::in_parts(store, parts), prefix, options)
+    }
+
+    fn from_backend(backend: Backend, prefix: Option<&ObjectKey>, options: BucketOptions) -> Self {
         let path = prefix.map_or(Path::ROOT, |p| p.under(&Path::ROOT).unwrap_or(Path::ROOT));
-        Self::new("store:".into(), path, store, options)
+        Self::new("store:".into(), path, Door::new(backend, None, true, options))
     }
 
     /// The bucket at an address:
@@ -191,13 +233,14 @@ impl Bucket {
     /// environment as with the vendor's tools (`AWS_ACCESS_KEY_ID` and so on). An endpoint with `http://` may be
     /// spoken to in the clear.
     ///
+    /// Where a cloud store refuses keys of the environment, they are taken from there once more for that request: files and
+    /// metadata services have new ones before the old ones expire. For keys from elsewhere see [`Bucket::open_with`].
+    ///
     /// # Errors
     /// [`StorageError::InvalidUrl`] or [`StorageError::FeatureOff`]; neither shows a secret.
     pub fn open(address: &str, options: BucketOptions) -> Result<Self, StorageError> {
         match address::parse(address)? {
-            address::Address::Memory => {
-                Ok(Self::new("memory:".into(), Path::ROOT, Arc::new(InMemory::new()), options))
-            }
+            address::Address::Memory => Ok(Self::empty_memory(options)),
             #[cfg(feature = "fs")]
             address::Address::Directory(directory) => Self::local(&directory, options),
             #[cfg(not(feature = "fs"))]
@@ -205,10 +248,13 @@ impl Bucket {
                 Err(StorageError::FeatureOff { scheme: "file".into(), feature: "fs" })
             }
             address::Address::Cloud(url) => {
-                let (store, prefix) = address::open_cloud(&url, &options)?;
-                let mut bucket = Self::new(address::redacted(&url), prefix, store, options);
+                let public = address::is_public(&url);
+                let again = url.clone();
+                let reopen =
+                    move |options: &BucketOptions| Some(address::open_cloud(&again, options).ok()?.0);
+                let mut bucket = Self::cloud(&url, public.then_some(reopen), options)?;
                 if let Some(inner) = Arc::get_mut(&mut bucket.0) {
-                    if address::is_public(&url) {
+                    if public {
                         inner.reopens = Some(url.as_str().into());
                     } else {
                         inner.secret = Some(Zeroizing::new(url.into()));
@@ -217,6 +263,44 @@ impl Bucket {
                 Ok(bucket)
             }
         }
+    }
+
+    /// The cloud bucket at an address whose keys change: `address` gives the whole address with the keys that hold now.
+    /// It is asked at once, and for a request that the store refuses with 401, 403 or an expired token once more, one call
+    /// at a time, on a thread where it may block. `None` leaves it at the refusal, as does the address of another bucket.
+    ///
+    /// # Errors
+    /// [`StorageError::NoKeys`] where `address` gives none now; those of [`Bucket::open`].
+    pub fn open_with(
+        address: impl Fn() -> Option<String> + Send + Sync + 'static,
+        options: BucketOptions,
+    ) -> Result<Self, StorageError> {
+        let first = Zeroizing::new(address().ok_or(StorageError::NoKeys)?);
+        let address::Address::Cloud(url) = address::parse(&first)? else {
+            return Self::open(&first, options);
+        };
+        let place = address::redacted(&url);
+        let reopen = move |options: &BucketOptions| {
+            let text = Zeroizing::new(address()?);
+            match address::parse(&text) {
+                Ok(address::Address::Cloud(url)) if address::redacted(&url) == place => {
+                    Some(address::open_cloud(&url, options).ok()?.0)
+                }
+                _ => None,
+            }
+        };
+        Self::cloud(&url, Some(reopen), options)
+    }
+
+    fn cloud(
+        url: &Url,
+        reopen: Option<impl Fn(&BucketOptions) -> Option<Backend> + Send + Sync + 'static>,
+        options: BucketOptions,
+    ) -> Result<Self, StorageError> {
+        let (backend, prefix) = address::open_cloud(url, &options)?;
+        let settings = options.clone();
+        let reopen = reopen.map(|reopen| Arc::new(move || reopen(&settings)) as Reopen);
+        Ok(Self::new(address::redacted(url), prefix, Door::new(backend, reopen, true, options)))
     }
 
     /// The bucket at the place that an object lies in, and its key there: `s3://bucket/a/b.ts?region=…` is `b.ts` of
@@ -229,14 +313,13 @@ impl Bucket {
         Ok((Self::open(&folder, options)?, name.parse()?))
     }
 
-    fn new(address: Box<str>, prefix: Path, store: Arc<dyn ObjectStore>, options: BucketOptions) -> Self {
+    fn new(address: Box<str>, prefix: Path, door: Door) -> Self {
         Self(Arc::new(Inner {
             address,
             reopens: None,
             secret: None,
             prefix,
-            options,
-            store,
+            door,
             #[cfg(feature = "fs")]
             local: None,
         }))
@@ -296,15 +379,16 @@ impl Bucket {
         if let Some(local) = &self.0.local {
             return local.put(key.clone(), data, mode).await;
         }
-        transfer::put_whole(&self.0.store, &path, key, data, mode).await
+        transfer::put_whole(self.place(&path, key), data, mode).await
     }
 
     /// Stores the file under `key` in one step. A local directory on the same file system takes the file itself, so
     /// that its bytes are not written twice: **after a success `file` may be gone**, and what is left of it is the
     /// caller's to remove. Nobody may write to it any more.
     ///
-    /// Stores get it as a stream of bounded size, from [`BucketOptions::part_size`] on in parts; an upload in parts
-    /// that fails is aborted, so that no parts are left behind. There, and where a store has no conditional put,
+    /// Stores get it as a stream of bounded size, from [`BucketOptions::part_size`] on in parts; a part that fails is sent
+    /// again ([`BucketOptions::request_retries`]), and an upload that fails for good is aborted, at the latest before the
+    /// next one under its key, so that no parts are left behind. There, and where a store has no conditional put,
     /// [`PutMode::Create`] looks before it writes: it does not protect against a second writer in the same instant.
     ///
     /// # Errors
@@ -320,7 +404,11 @@ impl Bucket {
         if let Some(local) = &self.0.local {
             return local.put_file(key.clone(), file.to_owned(), mode).await;
         }
-        transfer::put_file(&self.0.store, &path, key, file, mode, &self.0.options).await
+        transfer::put_file(self.place(&path, key), file, mode).await
+    }
+
+    fn place<'a>(&'a self, path: &'a Path, key: &'a ObjectKey) -> Place<'a> {
+        Place { door: &self.0.door, path, key }
     }
 
     /// The whole object.
@@ -329,8 +417,15 @@ impl Bucket {
     /// [`StorageError::NotFound`] and the others.
     pub async fn get(&self, key: &ObjectKey) -> Result<Bytes, StorageError> {
         let path = key.under(&self.0.prefix)?;
+        let (path, door) = (&path, &self.0.door);
         let failed = |error| StorageError::from_store(key, &error);
-        self.0.store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)
+        let object = door.ask(0, |backend| async move { backend.store.get(path).await });
+        let mut object = object.await.map_err(failed)?.into_stream();
+        let mut data = BytesMut::new();
+        while let Some(chunk) = door.in_time(0, object.try_next()).await.map_err(failed)? {
+            data.extend_from_slice(&chunk);
+        }
+        Ok(data.freeze())
     }
 
     /// These bytes of an object; fewer where it ends before.
@@ -342,7 +437,12 @@ impl Bucket {
             return Ok(Bytes::new());
         }
         let path = key.under(&self.0.prefix)?;
-        self.0.store.get_range(&path, bytes).await.map_err(|error| StorageError::from_store(key, &error))
+        let (path, size) = (&path, bytes.end - bytes.start);
+        let asked = self.0.door.ask(size, |backend| {
+            let bytes = bytes.clone();
+            async move { backend.store.get_range(path, bytes).await }
+        });
+        asked.await.map_err(|error| StorageError::from_store(key, &error))
     }
 
     /// Bytes of an object.
@@ -351,8 +451,9 @@ impl Bucket {
     /// [`StorageError::NotFound`] and the others.
     pub async fn size(&self, key: &ObjectKey) -> Result<u64, StorageError> {
         let path = key.under(&self.0.prefix)?;
-        let meta = self.0.store.head(&path).await.map_err(|error| StorageError::from_store(key, &error))?;
-        Ok(meta.size)
+        let path = &path;
+        let asked = self.0.door.ask(0, |backend| async move { backend.store.head(path).await });
+        Ok(asked.await.map_err(|error| StorageError::from_store(key, &error))?.size)
     }
 
     /// The objects in the directory `under` and below it (in the whole bucket for `None`), sorted by key. Objects
@@ -369,23 +470,70 @@ impl Bucket {
             "" => 0,
             prefix => prefix.len() + 1,
         };
+        let (path, door) = (&path, &self.0.door);
+        // The first answer shows whether the keys are good.
+        let begun = door.ask(0, |backend| async move {
+            let mut listing = backend.store.list((!path.is_root()).then_some(path));
+            let first = listing.try_next().await?;
+            Ok((first, listing))
+        });
+        let failed = |error: object_store::Error| match under.cloned().map_or_else(|| "list".parse(), Ok) {
+            Ok(place) => StorageError::from_store(&place, &error),
+            Err(error) => error,
+        };
+        let (mut next, mut listing) = begun.await.map_err(failed)?;
         let mut objects = Vec::new();
-        let mut listing = self.0.store.list((!path.is_root()).then_some(&path));
-        loop {
-            match listing.try_next().await {
-                Ok(Some(meta)) => {
-                    let key = meta.location.as_ref().get(skip..).and_then(|key| key.parse().ok());
-                    objects.extend(key.map(|key| ObjectInfo { key, size: meta.size }));
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    let place = under.cloned().map_or_else(|| "list".parse(), Ok)?;
-                    return Err(StorageError::from_store(&place, &error));
-                }
-            }
+        while let Some(meta) = next {
+            let key = meta.location.as_ref().get(skip..).and_then(|key| key.parse().ok());
+            objects.extend(key.map(|key| ObjectInfo { key, size: meta.size }));
+            next = door.in_time(0, listing.try_next()).await.map_err(failed)?;
         }
         objects.sort();
         Ok(objects)
+    }
+
+    /// Aborts every upload in parts to the directory `under` and below it that is not finished, and gives their number: what a
+    /// process that died has left, whose parts would be paid for. Nobody else may be uploading there.
+    ///
+    /// Only S3 and what speaks its protocol tell of such uploads; elsewhere this does nothing. Azure forgets blocks that
+    /// are not committed after a week; a bucket of Google's needs a rule of its life cycle (`AbortIncompleteMultipartUpload`).
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn abort_unfinished(&self, under: &ObjectKey) -> Result<usize, StorageError> {
+        #[cfg(feature = "aws")]
+        return self.abort_listed(under).await;
+        #[cfg(not(feature = "aws"))]
+        {
+            let _ = under;
+            Ok(0)
+        }
+    }
+
+    #[cfg(feature = "aws")]
+    async fn abort_listed(&self, under: &ObjectKey) -> Result<usize, StorageError> {
+        let prefix = format!("{}/", under.under(&self.0.prefix)?);
+        let (prefix, door) = (&prefix, &self.0.door);
+        let failed = |error| StorageError::from_store(under, &error);
+        let mut seen = HashSet::new();
+        loop {
+            let listed = door.ask(0, |backend| async move {
+                match &backend.uploads {
+                    Some(uploads) => uploads.list(prefix).await,
+                    None => Ok(Vec::new()),
+                }
+            });
+            // A listing may be behind.
+            let mut listed = listed.await.map_err(failed)?;
+            listed.retain(|(_, id)| seen.insert(id.clone()));
+            if listed.is_empty() {
+                break;
+            }
+            for (path, id) in listed {
+                transfer::abort(Place { door, path: &path, key: under }, id).await?;
+            }
+        }
+        Ok(seen.len())
     }
 
     /// Removes the object; a missing one is a success.
@@ -394,7 +542,8 @@ impl Bucket {
     /// See [`StorageError`].
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {
         let path = key.under(&self.0.prefix)?;
-        match self.0.store.delete(&path).await {
+        let path = &path;
+        match self.0.door.ask(0, |backend| async move { backend.store.delete(path).await }).await {
             Ok(()) => Ok(()),
             Err(error) => match StorageError::from_store(key, &error) {
                 StorageError::NotFound { .. } => Ok(()),

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use crate::backend::Overdue;
 use crate::key::ObjectKey;
 
 /// Why a bucket did not do what it was asked.
@@ -36,6 +37,9 @@ pub enum StorageError {
     /// bucket itself.
     #[error("the key does not open the bucket's sealed address")]
     WrongSealKey,
+    /// Whoever gives the keys of the bucket has none now: see there.
+    #[error("there are no keys for the bucket")]
+    NoKeys,
     /// An object of this name with other bytes is in the bucket and stays there: an earlier recording, or somebody
     /// else, uses the same names. The caller has to record under another task id or prefix.
     #[error("{key}: another recording is under this name, use another task id or prefix")]
@@ -115,6 +119,7 @@ impl StorageError {
             | Self::InvalidUrl { .. }
             | Self::FeatureOff { .. }
             | Self::WrongSealKey
+            | Self::NoKeys
             | Self::Conflict { .. }
             | Self::NotFound { .. }
             | Self::Refused { .. }
@@ -130,6 +135,7 @@ impl StorageError {
             Self::InvalidUrl { .. } => "InvalidUrl",
             Self::FeatureOff { .. } => "FeatureOff",
             Self::WrongSealKey => "WrongSealKey",
+            Self::NoKeys => "NoKeys",
             Self::Conflict { .. } => "ObjectConflict",
             Self::NotFound { .. } => "NoSuchKey",
             Self::Refused { vendor, .. } | Self::Unavailable { vendor, .. } => &vendor.code,
@@ -153,6 +159,10 @@ impl StorageError {
     pub(crate) fn from_store(key: &ObjectKey, error: &object_store::Error) -> Self {
         use object_store::Error as E;
         let text = error_text(error);
+        if error.source().is_some_and(|source| source.is::<Overdue>()) {
+            let vendor = VendorError { code: "RequestTimeout".into(), message: plain(&text, 1024) };
+            return Self::Unavailable { key: key.clone(), vendor };
+        }
         let status = http_status(&text);
         let found = VendorError::find(&text);
         let key = key.clone();
@@ -201,6 +211,19 @@ impl StorageError {
     }
 }
 
+/// Whether the store refuses the keys, and may take others.
+pub(crate) fn is_denied(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    if matches!(error, E::PermissionDenied { .. } | E::Unauthenticated { .. }) {
+        return true;
+    }
+    // S3 answers 400 for these.
+    let found = VendorError::find(&error_text(error));
+    found.is_some_and(|vendor| {
+        matches!(&*vendor.code, "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired")
+    })
+}
+
 /// What the store said: its own error code and message, or ours where it gave none.
 ///
 /// Both are free of addresses' user names, passwords and queries, have no control characters, and are cut at 128
@@ -236,12 +259,12 @@ impl VendorError {
     }
 }
 
-fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
+pub(crate) fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
     let rest = &text[text.find(open)? + open.len()..];
     Some(rest[..rest.find(close)?].trim())
 }
 
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     text.replace("&lt;", "<")
         .replace("&gt;", ">")
         .replace("&quot;", "\"")

@@ -42,6 +42,7 @@
 //! ```
 
 mod address;
+mod backend;
 mod bucket;
 mod claim;
 mod disk;
@@ -52,6 +53,8 @@ mod key;
 mod local;
 mod order;
 mod retry;
+#[cfg(feature = "aws")]
+mod s3;
 mod seal;
 mod spool;
 mod transfer;

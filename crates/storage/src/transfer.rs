@@ -2,121 +2,297 @@
 
 use std::io;
 use std::path::Path as FilePath;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode as StoreMode, WriteMultipart};
+use object_store::{MultipartId, MultipartUpload, ObjectStoreExt, PutMode as StoreMode, PutOptions};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
+use tokio::time::sleep;
 
-use crate::bucket::{BucketOptions, PutMode};
+use crate::backend::Door;
+use crate::bucket::PutMode;
 use crate::error::StorageError;
 use crate::key::ObjectKey;
+use crate::retry::RetryOptions;
 
 /// S3 takes 10 000 parts.
 const MAX_PARTS: u64 = 9_000;
+/// A store puts parts together so many times as fast as the slowest line: 1 MiB a second by default.
+const COPY_SPEED: u64 = 32;
+/// Tries of an abort.
+const ABORT_TRIES: u32 = 3;
 
-pub(crate) async fn put_file(
-    store: &Arc<dyn ObjectStore>,
-    path: &Path,
-    key: &ObjectKey,
-    file: &FilePath,
-    mode: PutMode,
-    options: &BucketOptions,
-) -> Result<(), StorageError> {
-    let unreadable = |source| StorageError::Source { key: key.clone(), source };
+/// Where something is to be stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) door: &'a Door,
+    pub(crate) path: &'a Path,
+    pub(crate) key: &'a ObjectKey,
+}
+
+impl Place<'_> {
+    fn failed(&self, error: &object_store::Error) -> StorageError {
+        StorageError::from_store(self.key, error)
+    }
+
+    fn unreadable(&self, source: io::Error) -> StorageError {
+        StorageError::Source { key: self.key.clone(), source }
+    }
+}
+
+pub(crate) async fn put_file(place: Place<'_>, file: &FilePath, mode: PutMode) -> Result<(), StorageError> {
+    let unreadable = |source| place.unreadable(source);
     let mut source = File::open(file).await.map_err(unreadable)?;
     let size = source.metadata().await.map_err(unreadable)?.len();
-    let part_size = part_size(size, options.part_size.max(1)).map_err(unreadable)?;
+    let part_size = part_size(size, place.door.options.part_size.max(1)).map_err(unreadable)?;
 
     if size <= part_size as u64 {
-        let data = read_part(&mut source, part_size).await.map_err(unreadable)?;
-        if data.len() as u64 != size {
-            return Err(unreadable(changed()));
-        }
-        return put_whole(store, path, key, data, mode).await;
+        let data = read_part(&mut source, size, part_size).await.map_err(unreadable)?;
+        at_end(&mut source).await.map_err(unreadable)?;
+        return put_whole(place, data, mode).await;
     }
     if mode == PutMode::Create {
         // An upload in parts has no condition, so look first.
-        match compare(store, path, key, &mut source, size).await? {
+        match compare(place, &mut source, size).await? {
             Found::Nothing => {}
             Found::Same => return Ok(()),
-            Found::Other => return Err(StorageError::Conflict { key: key.clone() }),
+            Found::Other => return Err(StorageError::Conflict { key: place.key.clone() }),
         }
         source = File::open(file).await.map_err(unreadable)?;
     }
-
-    let failed = |error| StorageError::from_store(key, &error);
-    let upload = store.put_multipart(path).await.map_err(failed)?;
-    let mut upload = WriteMultipart::new_with_chunk_size(upload, part_size);
-    let mut sent = 0u64;
-    let sending = async {
-        loop {
-            upload.wait_for_capacity(options.part_concurrency.max(1)).await.map_err(failed)?;
-            let part = read_part(&mut source, part_size).await.map_err(unreadable)?;
-            if part.is_empty() {
-                break;
-            }
-            sent += part.len() as u64;
-            upload.put(part);
-        }
-        if sent == size {
-            upload.wait_for_capacity(1).await.map_err(failed)
-        } else {
-            Err(unreadable(changed()))
-        }
+    let mut upload = Upload::begin(place).await?;
+    let sent = match upload.send(&mut source, size, part_size).await {
+        Ok(parts) => upload.complete(parts, size).await,
+        Err(error) => Err(error),
     };
-    let sending = sending.await;
-    if let Err(error) = sending {
-        // The first error is the one to tell; an abort that fails too leaves parts to the store's lifecycle rule.
-        if let Err(abort) = upload.abort().await {
-            let abort = StorageError::from_store(key, &abort);
-            tracing::warn!(code = abort.code(), "an upload in parts could not be aborted");
-        }
-        return Err(error);
+    if sent.is_err() {
+        // The first error is the one to tell.
+        upload.abort().await;
     }
-    // Aborts by itself when it fails.
-    upload.finish().await.map(drop).map_err(failed)
+    sent
 }
 
-pub(crate) async fn put_whole(
-    store: &Arc<dyn ObjectStore>,
-    path: &Path,
-    key: &ObjectKey,
+/// Aborts an upload that somebody else has begun.
+pub(crate) async fn abort(place: Place<'_>, id: MultipartId) -> Result<(), StorageError> {
+    let aborted = place.door.ask(0, |backend| {
+        let id = &id;
+        async move { in_parts(&backend)?.abort_multipart(place.path, id).await }
+    });
+    match aborted.await.map_err(|error| place.failed(&error)) {
+        // It was completed, and the answer got lost; or another call has aborted it.
+        Ok(()) | Err(StorageError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// An upload in parts. What is neither completed nor aborted is left to the next one to the same place.
+struct Upload<'a> {
+    place: Place<'a>,
+    kind: Kind,
+    over: bool,
+}
+
+enum Kind {
+    /// Each part can be sent again.
+    Parts(MultipartId),
+    /// Parts come once, one after the other.
+    Stream(Box<dyn MultipartUpload>),
+}
+
+impl<'a> Upload<'a> {
+    async fn begin(place: Place<'a>) -> Result<Self, StorageError> {
+        // Those that cannot be aborted are left once more.
+        let leftovers = place.door.take_leftovers(place.path);
+        let leftovers: Vec<Upload<'_>> =
+            leftovers.into_iter().map(|id| Upload { place, kind: Kind::Parts(id), over: false }).collect();
+        for mut earlier in leftovers {
+            earlier.abort_once().await?;
+        }
+        let begun = place.door.ask(0, |backend| async move {
+            Ok(match &backend.parts {
+                Some(store) => Kind::Parts(store.create_multipart(place.path).await?),
+                None => Kind::Stream(backend.store.put_multipart(place.path).await?),
+            })
+        });
+        Ok(Self { place, kind: begun.await.map_err(|error| place.failed(&error))?, over: false })
+    }
+
+    /// All parts, a few at a time.
+    async fn send(
+        &mut self,
+        source: &mut File,
+        size: u64,
+        part_size: usize,
+    ) -> Result<Vec<PartId>, StorageError> {
+        let place = self.place;
+        let unreadable = |source| place.unreadable(source);
+        let mut parts: Vec<Option<PartId>> = Vec::new();
+        let mut running = FuturesUnordered::new();
+        let mut left = size;
+        loop {
+            while left > 0 && running.len() < place.door.options.part_concurrency.max(1) {
+                let data = read_part(source, left, part_size).await.map_err(unreadable)?;
+                left -= data.len() as u64;
+                let number = parts.len();
+                parts.push(None);
+                running.push(self.put(number, data).map(move |part| (number, part)));
+            }
+            match running.next().await {
+                Some((number, part)) => parts[number] = part?,
+                None => break,
+            }
+        }
+        at_end(source).await.map_err(unreadable)?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    fn put(&mut self, number: usize, data: Bytes) -> BoxFuture<'a, Result<Option<PartId>, StorageError>> {
+        let place = self.place;
+        match &mut self.kind {
+            Kind::Parts(id) => Box::pin(put_part(place, id.clone(), number, data).map_ok(Some)),
+            Kind::Stream(upload) => {
+                let size = data.len() as u64;
+                let sent = upload.put_part(data.into());
+                Box::pin(async move {
+                    let sent = place.door.in_time(size, sent).await;
+                    sent.map(|()| None).map_err(|error| place.failed(&error))
+                })
+            }
+        }
+    }
+
+    async fn complete(&mut self, parts: Vec<PartId>, size: u64) -> Result<(), StorageError> {
+        let place = self.place;
+        // The store may copy them all.
+        let copied = size / COPY_SPEED;
+        let done = match &mut self.kind {
+            Kind::Parts(id) => {
+                let (id, parts) = (&*id, &parts);
+                let completed = place.door.ask(copied, |backend| async move {
+                    in_parts(&backend)?.complete_multipart(place.path, id, parts.clone()).await
+                });
+                completed.await.map(drop)
+            }
+            Kind::Stream(upload) => place.door.in_time(copied, upload.complete()).await.map(drop),
+        };
+        self.over = done.is_ok();
+        done.map_err(|error| place.failed(&error))
+    }
+
+    /// Several times, if need be.
+    async fn abort(&mut self) {
+        let mut pauses = RetryOptions::default().with_tries(ABORT_TRIES).jitter(0);
+        while let Err(error) = self.abort_once().await {
+            match pauses.next_pause().filter(|_| error.is_retryable()) {
+                Some(pause) => sleep(pause).await,
+                None => {
+                    tracing::warn!(code = error.code(), "an upload in parts could not be aborted");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn abort_once(&mut self) -> Result<(), StorageError> {
+        let place = self.place;
+        match &mut self.kind {
+            Kind::Parts(id) => abort(place, id.clone()).await?,
+            Kind::Stream(upload) => {
+                let aborted = place.door.in_time(0, upload.abort()).await;
+                aborted.map_err(|error| place.failed(&error))?;
+            }
+        }
+        self.over = true;
+        Ok(())
+    }
+}
+
+impl Drop for Upload<'_> {
+    fn drop(&mut self) {
+        if let Kind::Parts(id) = &self.kind
+            && !self.over
+        {
+            self.place.door.leave(self.place.path.clone(), id.clone());
+        }
+    }
+}
+
+/// The store of an upload that was begun in parts.
+fn in_parts(
+    backend: &crate::backend::Backend,
+) -> object_store::Result<&dyn object_store::multipart::MultipartStore> {
+    backend.parts.as_deref().ok_or_else(|| object_store::Error::NotSupported {
+        source: "the store has changed and takes no parts any more".into(),
+    })
+}
+
+/// Sends one part, again and again within the options' tries.
+async fn put_part(
+    place: Place<'_>,
+    id: MultipartId,
+    number: usize,
     data: Bytes,
-    mode: PutMode,
-) -> Result<(), StorageError> {
-    let failed = |error| StorageError::from_store(key, &error);
+) -> Result<PartId, StorageError> {
+    let tries = u32::try_from(place.door.options.request_retries).unwrap_or(u32::MAX).saturating_add(1);
+    let mut pauses = RetryOptions::default().with_tries(tries).jitter(number as u64);
+    loop {
+        let (id, data) = (&id, &data);
+        let sent = place.door.ask(data.len() as u64, |backend| async move {
+            in_parts(&backend)?.put_part(place.path, id, number, data.clone().into()).await
+        });
+        let error = match sent.await {
+            Ok(part) => return Ok(part),
+            Err(error) => place.failed(&error),
+        };
+        match pauses.next_pause().filter(|_| error.is_retryable()) {
+            Some(pause) => {
+                tracing::debug!(code = error.code(), ?pause, "sending a part again");
+                sleep(pause).await;
+            }
+            None => return Err(error),
+        }
+    }
+}
+
+pub(crate) async fn put_whole(place: Place<'_>, data: Bytes, mode: PutMode) -> Result<(), StorageError> {
+    let put = async |how: StoreMode| {
+        let (how, data) = (&how, &data);
+        let put = place.door.ask(data.len() as u64, |backend| async move {
+            let options = PutOptions::from(how.clone());
+            backend.store.put_opts(place.path, data.clone().into(), options).await
+        });
+        put.await.map(drop)
+    };
     if mode == PutMode::Create {
-        match store.put_opts(path, data.clone().into(), StoreMode::Create.into()).await {
-            Ok(_) => return Ok(()),
+        match put(StoreMode::Create).await {
+            Ok(()) => return Ok(()),
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 // It may be our own first try, whose answer got lost.
-                return match compare(store, path, key, &mut &data[..], data.len() as u64).await? {
+                return match compare(place, &mut &data[..], data.len() as u64).await? {
                     Found::Same => Ok(()),
-                    Found::Other => Err(StorageError::Conflict { key: key.clone() }),
-                    Found::Nothing => Err(StorageError::from_store(
-                        key,
-                        &object_store::Error::Precondition {
-                            path: path.to_string(),
-                            source: "the object was there and is gone".into(),
-                        },
-                    )),
+                    Found::Other => Err(StorageError::Conflict { key: place.key.clone() }),
+                    Found::Nothing => Err(place.failed(&object_store::Error::Precondition {
+                        path: place.path.to_string(),
+                        source: "the object was there and is gone".into(),
+                    })),
                 };
             }
             Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
-                match compare(store, path, key, &mut &data[..], data.len() as u64).await? {
+                match compare(place, &mut &data[..], data.len() as u64).await? {
                     Found::Nothing => {}
                     Found::Same => return Ok(()),
-                    Found::Other => return Err(StorageError::Conflict { key: key.clone() }),
+                    Found::Other => return Err(StorageError::Conflict { key: place.key.clone() }),
                 }
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(place.failed(&error)),
         }
     }
-    store.put(path, data.into()).await.map(drop).map_err(failed)
+    put(StoreMode::Overwrite).await.map_err(|error| place.failed(&error))
 }
 
 /// What is under a name already.
@@ -128,14 +304,13 @@ enum Found {
 
 /// Compares the object with `size` bytes of `source`, a chunk at a time.
 async fn compare(
-    store: &Arc<dyn ObjectStore>,
-    path: &Path,
-    key: &ObjectKey,
+    place: Place<'_>,
     source: &mut (impl AsyncReadExt + Unpin),
     size: u64,
 ) -> Result<Found, StorageError> {
-    let failed = |error| StorageError::from_store(key, &error);
-    match store.head(path).await {
+    let Place { door, path, .. } = place;
+    let failed = |error| place.failed(&error);
+    match door.ask(0, |backend| async move { backend.store.head(path).await }).await {
         Ok(meta) if meta.size == size => {}
         Ok(_) => return Ok(Found::Other),
         Err(error) => {
@@ -145,36 +320,42 @@ async fn compare(
             };
         }
     }
-    let mut theirs = match store.get(path).await.map_err(failed) {
+    let theirs = door.ask(0, |backend| async move { backend.store.get(path).await });
+    let mut theirs = match theirs.await.map_err(failed) {
         Ok(object) => object.into_stream(),
         Err(StorageError::NotFound { .. }) => return Ok(Found::Nothing),
         Err(error) => return Err(error),
     };
     let mut compared = 0u64;
-    while let Some(chunk) = theirs.try_next().await.map_err(failed)? {
+    while let Some(chunk) = door.in_time(0, theirs.try_next()).await.map_err(failed)? {
         for chunk in chunk.chunks(64 << 10) {
             let mut ours = vec![0; chunk.len()];
             match source.read_exact(&mut ours).await {
                 Ok(_) if ours == chunk => compared += chunk.len() as u64,
                 Ok(_) => return Ok(Found::Other),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Found::Other),
-                Err(source) => return Err(StorageError::Source { key: key.clone(), source }),
+                Err(source) => return Err(place.unreadable(source)),
             }
         }
     }
     Ok(if compared == size { Found::Same } else { Found::Other })
 }
 
-/// Up to `size` bytes; fewer only at the end of the file.
-async fn read_part(source: &mut File, size: usize) -> io::Result<Bytes> {
-    let left = match source.metadata().await {
-        Ok(meta) => usize::try_from(meta.len()).unwrap_or(size),
-        Err(_) => size,
-    };
-    let mut part = BytesMut::with_capacity(size.min(left));
+/// The next `part_size` bytes, or the `left` ones that are fewer.
+async fn read_part(source: &mut File, left: u64, part_size: usize) -> io::Result<Bytes> {
+    let size = usize::try_from(left).unwrap_or(part_size).min(part_size);
+    let mut part = BytesMut::with_capacity(size);
     let mut limited = source.take(size as u64);
-    while part.len() < size && limited.read_buf(&mut part).await? > 0 {}
+    while part.len() < size {
+        if limited.read_buf(&mut part).await? == 0 {
+            return Err(changed());
+        }
+    }
     Ok(part.freeze())
+}
+
+async fn at_end(source: &mut File) -> io::Result<()> {
+    if source.read(&mut [0]).await? == 0 { Ok(()) } else { Err(changed()) }
 }
 
 /// Parts all as large as `wanted`, or larger where a file would need too many of them.

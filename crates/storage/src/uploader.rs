@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use recorder_types::ObjectName;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bucket::{Bucket, PutMode};
@@ -27,11 +27,19 @@ pub struct UploaderOptions {
     pub retry: RetryOptions,
     /// Time between two tries of what was kept. Default 30 s.
     pub redeliver_every: Duration,
+    /// Whether somebody who died has uploaded to the same directory: what that left unfinished is aborted first
+    /// ([`Bucket::abort_unfinished`]). Default: no.
+    pub take_over: bool,
 }
 
 impl Default for UploaderOptions {
     fn default() -> Self {
-        Self { parallel: 4, retry: RetryOptions::default(), redeliver_every: Duration::from_secs(30) }
+        Self {
+            parallel: 4,
+            retry: RetryOptions::default(),
+            redeliver_every: Duration::from_secs(30),
+            take_over: false,
+        }
     }
 }
 
@@ -54,6 +62,13 @@ impl UploaderOptions {
     #[must_use]
     pub fn with_redeliver_every(mut self, interval: Duration) -> Self {
         self.redeliver_every = interval;
+        self
+    }
+
+    /// Sets [`UploaderOptions::take_over`].
+    #[must_use]
+    pub fn taking_over(mut self) -> Self {
+        self.take_over = true;
         self
     }
 }
@@ -194,7 +209,12 @@ impl Uploader {
         let (reports, outbox) = mpsc::unbounded_channel();
         let waiting = Arc::<Waiting>::default();
         let driver = Driver {
-            target: Arc::new(Target { bucket, directory, retry: options.retry }),
+            target: Arc::new(Target {
+                bucket,
+                directory,
+                retry: options.retry,
+                cleared: OnceCell::new_with((!options.take_over).then_some(())),
+            }),
             place: spool.place(),
             order: Order::new(options.parallel),
             running: FuturesUnordered::new(),
@@ -291,6 +311,8 @@ struct Target {
     bucket: Bucket,
     directory: ObjectKey,
     retry: RetryOptions,
+    /// Set when nobody's unfinished uploads are there any more.
+    cleared: OnceCell<()>,
 }
 
 struct Done {
@@ -497,7 +519,11 @@ impl Target {
         let key = self.directory.join(file.name())?;
         let path = file.path();
         loop {
-            match self.bucket.put_file(&key, &path, PutMode::Create).await {
+            let put = async {
+                self.cleared.get_or_try_init(|| self.clear()).await?;
+                self.bucket.put_file(&key, &path, PutMode::Create).await
+            };
+            match put.await {
                 Ok(()) => break,
                 Err(error) => self.wait(error, effort, &mut jitter).await?,
             }
@@ -507,6 +533,17 @@ impl Target {
             Ok(())
         })
         .await
+    }
+
+    /// Aborts what a process that died has left unfinished. Files can be put where that is refused.
+    async fn clear(&self) -> Result<(), StorageError> {
+        match self.bucket.abort_unfinished(&self.directory).await {
+            Ok(0) => {}
+            Ok(uploads) => tracing::info!(uploads, "uploads that were left unfinished are aborted"),
+            Err(error) if error.is_retryable() => return Err(error),
+            Err(error) => tracing::warn!(code = error.code(), "unfinished uploads cannot be aborted"),
+        }
+        Ok(())
     }
 
     async fn put_playlist(

@@ -8,20 +8,24 @@ use std::sync::atomic::Ordering;
 
 use object_store::memory::InMemory;
 use recorder_storage::{Bucket, BucketOptions, PutMode, StorageError};
-use testing::{FaultyStore, content, file, key, suite};
+use recorder_testkit::storage_suite::{content, file, key, storage_suite};
+use testing::FaultyStore;
 
 #[tokio::test]
 async fn memory_passes_the_suite() {
-    suite(&Bucket::memory(), 100_000).await;
-    suite(&Bucket::open("memory:", BucketOptions::default()).unwrap(), 100_000).await;
+    storage_suite(&Bucket::memory(), 100_000).await;
+    storage_suite(&Bucket::open("memory:", BucketOptions::default()).unwrap(), 100_000).await;
 }
 
 #[tokio::test]
 async fn any_store_passes_the_suite_in_parts_and_under_a_prefix() {
     let store = Arc::new(InMemory::new());
     let options = BucketOptions::default().with_part_size(10_000).with_part_concurrency(2);
+    let by_number =
+        Bucket::from_multipart_store(store.clone(), store.clone(), Some(&key("p")), options.clone());
+    storage_suite(&by_number, 100_000).await;
     let inside = Bucket::from_store(store.clone(), Some(&key("p1/p2")), options.clone());
-    suite(&inside, 100_000).await;
+    storage_suite(&inside, 100_000).await;
 
     inside.put(&key("t/a"), "x".into()).await.unwrap();
     let whole = Bucket::from_store(store, None, options);
@@ -37,22 +41,22 @@ async fn a_local_directory_passes_the_suite() {
     let root = tempfile::tempdir().unwrap();
     for (name, durability) in [("a/b c", Durability::Sync), ("r", Durability::Relaxed)] {
         let options = BucketOptions::default().with_durability(durability);
-        suite(&Bucket::local(&root.path().join(name), options).unwrap(), 100_000).await;
+        storage_suite(&Bucket::local(&root.path().join(name), options).unwrap(), 100_000).await;
     }
     let url = format!("file://{}", root.path().join("url").display());
-    suite(&Bucket::open(&url, BucketOptions::default()).unwrap(), 100_000).await;
+    storage_suite(&Bucket::open(&url, BucketOptions::default()).unwrap(), 100_000).await;
 }
 
-/// `RECORDER_TEST_S3` is the address of an empty bucket, for example
+/// `RECORDER_TEST_BUCKET` is the address of an empty bucket of a real store, for example
 /// `s3://test?endpoint=http://127.0.0.1:9000&region=us-east-1&access_key_id=a&secret_access_key=b`.
 #[tokio::test]
 async fn a_cloud_store_passes_the_suite() {
-    let Ok(address) = std::env::var("RECORDER_TEST_S3") else {
-        println!("skipped: RECORDER_TEST_S3 names no bucket");
+    let Ok(address) = std::env::var("RECORDER_TEST_BUCKET") else {
+        println!("skipped: RECORDER_TEST_BUCKET names no bucket");
         return;
     };
     let options = BucketOptions::default().with_part_size(5 << 20);
-    suite(&Bucket::open(&address, options).unwrap(), 11 << 20).await;
+    storage_suite(&Bucket::open(&address, options).unwrap(), 11 << 20).await;
 }
 
 #[tokio::test]

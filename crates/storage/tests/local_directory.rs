@@ -2,15 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![cfg(all(feature = "fs", unix))]
 
-mod testing;
-
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use recorder_storage::{Bucket, BucketOptions, Durability, PutMode, StorageError};
-use testing::{content, file, key};
+use recorder_testkit::storage_suite::{content, file, key};
 
 fn relaxed() -> BucketOptions {
     BucketOptions::default().with_durability(Durability::Relaxed)

@@ -13,8 +13,9 @@ use recorder_storage::{
     Backlog, Bucket, BucketOptions, Durability, Finished, ObjectKey, PlaylistEnd, Report, Reports,
     RetryOptions, Spool, Uploader, UploaderOptions,
 };
+use recorder_testkit::storage_suite::key;
 use recorder_types::ObjectName;
-use testing::{FaultyStore, key};
+use testing::FaultyStore;
 
 fn name(text: &str) -> ObjectName {
     text.parse().unwrap()

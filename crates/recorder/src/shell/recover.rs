@@ -322,8 +322,12 @@ impl Recorder {
             .as_str()
             .parse()
             .map_err(|error| RecoverError::Start(StartError::Directory(error)))?;
-        let (uploader, reports) =
-            Uploader::spawn(options.bucket.clone(), directory.clone(), &spool, options.uploader.clone());
+        let (uploader, reports) = Uploader::spawn(
+            options.bucket.clone(),
+            directory.clone(),
+            &spool,
+            options.uploader.clone().taking_over(),
+        );
         hand_over_timelines(&spool, &uploader)?;
         let mut files = Vec::new();
         for set in &past.sets {

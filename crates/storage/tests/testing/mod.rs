@@ -1,4 +1,4 @@
-//! What the tests of this crate share: one suite for every backend, and a store that fails on command.
+//! What the tests of this crate share: a store that fails on command.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -7,7 +7,6 @@
 )]
 
 use std::fmt;
-use std::io::Write;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,104 +16,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use object_store::memory::InMemory;
+use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartId, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
-use recorder_storage::{Bucket, ObjectKey, PutMode, StorageError};
-
-pub fn key(text: &str) -> ObjectKey {
-    text.parse().unwrap()
-}
-
-/// `len` bytes that differ from place to place.
-pub fn content(len: usize, seed: u8) -> Vec<u8> {
-    (0..len).map(|at| (at.wrapping_mul(31) >> 3) as u8 ^ seed).collect()
-}
-
-pub fn file(directory: &std::path::Path, name: &str, data: &[u8]) -> std::path::PathBuf {
-    let path = directory.join(name);
-    std::fs::File::create(&path).unwrap().write_all(data).unwrap();
-    path
-}
-
-/// What every backend promises. `bucket` is empty, or at least has nothing under `suite/`; `large` is a size in bytes
-/// above the bucket's part size.
-pub async fn suite(bucket: &Bucket, large: usize) {
-    let spool = tempfile::tempdir().unwrap();
-    let names = |objects: Vec<recorder_storage::ObjectInfo>| {
-        objects.into_iter().map(|object| (object.key.to_string(), object.size)).collect::<Vec<_>>()
-    };
-    let root = key("suite");
-    assert_eq!(bucket.list(Some(&root)).await.unwrap(), [], "a directory that is not there is empty");
-
-    // Replacing puts.
-    let playlist = key("suite/task01/1400000001_1001__UserId_s_YWxpY2U.__UserId_e_main_audio.m3u8");
-    assert!(matches!(bucket.get(&playlist).await, Err(StorageError::NotFound { .. })));
-    assert!(matches!(bucket.size(&playlist).await, Err(StorageError::NotFound { .. })));
-    assert!(matches!(bucket.get_range(&playlist, 0..1).await, Err(StorageError::NotFound { .. })));
-    for text in ["one", "", "another, longer"] {
-        bucket.put(&playlist, text.into()).await.unwrap();
-        assert_eq!(bucket.get(&playlist).await.unwrap(), text);
-    }
-
-    // Files: small, empty, larger than a part; creating is for once, the same bytes are a success.
-    let sizes = [0, 1, 188 * 100, large, large + 1];
-    for (index, size) in sizes.into_iter().enumerate() {
-        let segment = key(&format!("suite/task01/s+{index}..ts"));
-        let data = content(size, 1);
-        bucket.put_file(&segment, &file(spool.path(), "a", &data), PutMode::Create).await.unwrap();
-        assert_eq!(bucket.get(&segment).await.unwrap(), data, "{size} bytes");
-        let bytes = u64::try_from(size).unwrap();
-        assert_eq!(bucket.size(&segment).await.unwrap(), bytes);
-        if size > 0 {
-            let middle = bucket.get_range(&segment, bytes / 2..bytes + 1).await.unwrap();
-            assert_eq!(middle, data.get(size / 2..).unwrap(), "{size} bytes, from the middle on");
-        }
-        bucket.put_file(&segment, &file(spool.path(), "b", &data), PutMode::Create).await.unwrap();
-
-        let mut others = vec![content(size + 1, 1)];
-        if size > 0 {
-            others.push(content(size, 2));
-            others.push(content(size - 1, 1));
-        }
-        for other in others {
-            let path = file(spool.path(), "c", &other);
-            let error = bucket.put_file(&segment, &path, PutMode::Create).await.unwrap_err();
-            assert!(matches!(error, StorageError::Conflict { .. }), "{size} bytes: {error:?}");
-            assert!(!error.is_retryable());
-            assert!(path.exists(), "what was not taken stays");
-        }
-        assert_eq!(bucket.get(&segment).await.unwrap(), data, "the first stays");
-    }
-    let replaced = key("suite/task01/s+1..ts");
-    bucket.put_file(&replaced, &file(spool.path(), "d", b"new"), PutMode::Replace).await.unwrap();
-    assert_eq!(bucket.get(&replaced).await.unwrap(), "new");
-    let gone = spool.path().join("none");
-    let error = bucket.put_file(&key("suite/x"), &gone, PutMode::Create).await.unwrap_err();
-    assert!(matches!(error, StorageError::Source { .. }), "{error:?}");
-
-    // Names are kept byte for byte, and a listing shows them all and nothing else.
-    for name in ["suite/u/\u{5f20}\u{4e09}", "suite/u/%2F", "suite/u/a b", "suite/u/a#b", "suite/u/sub/x"] {
-        bucket.put(&key(name), Bytes::from_static(b"x")).await.unwrap();
-        assert_eq!(bucket.get(&key(name)).await.unwrap(), "x", "{name}");
-    }
-    assert_eq!(
-        names(bucket.list(Some(&key("suite/u"))).await.unwrap()),
-        ["suite/u/%2F", "suite/u/a b", "suite/u/a#b", "suite/u/sub/x", "suite/u/\u{5f20}\u{4e09}"]
-            .map(|name| (name.to_owned(), 1))
-    );
-    assert_eq!(bucket.list(Some(&key("suite/task01"))).await.unwrap().len(), 1 + sizes.len());
-
-    // Deleting, also of what is not there.
-    for object in bucket.list(Some(&root)).await.unwrap() {
-        bucket.delete(&object.key).await.unwrap();
-        bucket.delete(&object.key).await.unwrap();
-    }
-    bucket.delete(&key("suite/never/there")).await.unwrap();
-    assert_eq!(bucket.list(Some(&root)).await.unwrap(), []);
-}
 
 /// A store in memory that fails as told, and watches the promise that no playlist names a missing segment.
 #[derive(Debug)]
@@ -294,5 +201,128 @@ impl MultipartUpload for FaultyUpload {
     async fn abort(&mut self) -> Result<()> {
         self.aborted.fetch_add(1, Ordering::Relaxed);
         self.inner.abort().await
+    }
+}
+
+/// The door for parts of a store in memory, which does with each part what it is told, by the part's number and the number of its tries before.
+pub struct PartStore {
+    pub inner: Arc<InMemory>,
+    plan: Box<dyn Fn(usize, usize) -> PartFate + Send + Sync>,
+    state: Mutex<PartState>,
+    failing_aborts: AtomicUsize,
+    running: AtomicUsize,
+    most_running: AtomicUsize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum PartFate {
+    Take,
+    Fail,
+    Refuse,
+    Stall,
+}
+
+#[derive(Debug, Default)]
+struct PartState {
+    begun: usize,
+    open: std::collections::HashSet<MultipartId>,
+    tries: Vec<usize>,
+}
+
+impl PartStore {
+    pub const TAKE: PartFate = PartFate::Take;
+    pub const FAIL: PartFate = PartFate::Fail;
+    pub const REFUSE: PartFate = PartFate::Refuse;
+    pub const STALL: PartFate = PartFate::Stall;
+
+    pub fn new(plan: impl Fn(usize, usize) -> PartFate + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Arc::default(),
+            plan: Box::new(plan),
+            state: Mutex::default(),
+            failing_aborts: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            most_running: AtomicUsize::new(0),
+        })
+    }
+
+    pub fn fail_aborts(&self, count: usize) {
+        self.failing_aborts.store(count, Ordering::SeqCst);
+    }
+
+    /// Uploads that were begun.
+    pub fn begun(&self) -> usize {
+        self.state.lock().unwrap().begun
+    }
+
+    /// Uploads that were neither completed nor aborted.
+    pub fn open(&self) -> usize {
+        self.state.lock().unwrap().open.len()
+    }
+
+    /// How often each part was sent.
+    pub fn sent(&self) -> Vec<usize> {
+        self.state.lock().unwrap().tries.clone()
+    }
+
+    pub fn most_running(&self) -> usize {
+        self.most_running.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl MultipartStore for PartStore {
+    async fn create_multipart(&self, path: &Path) -> Result<MultipartId> {
+        let id = self.inner.create_multipart(path).await?;
+        let mut state = self.state.lock().unwrap();
+        state.begun += 1;
+        state.open.insert(id.clone());
+        Ok(id)
+    }
+
+    async fn put_part(&self, path: &Path, id: &MultipartId, at: usize, data: PutPayload) -> Result<PartId> {
+        let fate = {
+            let mut state = self.state.lock().unwrap();
+            if state.tries.len() <= at {
+                state.tries.resize(at + 1, 0);
+            }
+            state.tries[at] += 1;
+            (self.plan)(at, state.tries[at] - 1)
+        };
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_running.fetch_max(running, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        match fate {
+            PartFate::Take => self.inner.put_part(path, id, at, data).await,
+            PartFate::Fail => Err(generic("part lost")),
+            PartFate::Refuse => {
+                let body = "status code: 403 Forbidden: <Error><Code>AccessDenied</Code></Error>";
+                Err(object_store::Error::PermissionDenied { path: path.to_string(), source: body.into() })
+            }
+            PartFate::Stall => std::future::pending().await,
+        }
+    }
+
+    async fn complete_multipart(
+        &self,
+        path: &Path,
+        id: &MultipartId,
+        parts: Vec<PartId>,
+    ) -> Result<PutResult> {
+        let done = self.inner.complete_multipart(path, id, parts).await?;
+        self.state.lock().unwrap().open.remove(id);
+        Ok(done)
+    }
+
+    async fn abort_multipart(&self, path: &Path, id: &MultipartId) -> Result<()> {
+        let failing = self.failing_aborts.load(Ordering::SeqCst);
+        if failing > 0 {
+            self.failing_aborts.store(failing - 1, Ordering::SeqCst);
+            return Err(generic("abort lost"));
+        }
+        self.inner.abort_multipart(path, id).await?;
+        self.state.lock().unwrap().open.remove(id);
+        Ok(())
     }
 }
