@@ -353,6 +353,21 @@ impl Bucket {
         Self::open(&address, options)
     }
 
+    /// Removes what processes that died have left half written in `directory` of a local bucket; nobody may write to it
+    /// meanwhile. Others keep nothing half written under a name.
+    ///
+    /// # Errors
+    /// [`StorageError::Disk`].
+    pub fn remove_leftovers(&self, directory: &ObjectKey) -> Result<(), StorageError> {
+        #[cfg(feature = "fs")]
+        if let Some(local) = &self.0.local {
+            return local.remove_leftovers(directory);
+        }
+        #[cfg(not(feature = "fs"))]
+        let _ = directory;
+        Ok(())
+    }
+
     /// Stores `data` under `key` in one step, in the place of what was there.
     ///
     /// # Errors

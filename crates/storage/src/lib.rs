@@ -66,6 +66,6 @@ pub use error::{StorageError, VendorError};
 pub use journal::{Journal, JournalState};
 pub use key::ObjectKey;
 pub use retry::RetryOptions;
-pub use seal::{InvalidSealKey, SealKey};
+pub use seal::{InvalidSealKey, SealKey, SealKeyFileError};
 pub use spool::{ClosedFile, PlaylistEnd, PlaylistVersion, Spool, SpoolError, SpoolFile, SpoolOptions};
 pub use uploader::{Backlog, Finished, Report, Reports, Uploader, UploaderEnded, UploaderOptions};

@@ -58,6 +58,23 @@ impl LocalDirectory {
         &self.root
     }
 
+    /// Removes what processes that died have left half written in `directory`.
+    pub(crate) fn remove_leftovers(&self, directory: &ObjectKey) -> Result<(), StorageError> {
+        let failed = |source| disk(directory, source);
+        let entries = match fs::read_dir(self.root.join(directory.as_str())) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            if entry.file_name().to_str().is_some_and(is_temporary) {
+                fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
     fn sync(&self) -> bool {
         self.durability == Durability::Sync
     }
@@ -201,6 +218,13 @@ struct Temporary {
     kept: bool,
 }
 
+/// Whether it is a name that [`Temporary`] gives.
+fn is_temporary(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = name.strip_prefix(".put-").and_then(|rest| rest.split_once('#'));
+    numbers.is_some_and(|(process, number)| is_number(process) && is_number(number))
+}
+
 impl Temporary {
     fn create(directory: &Path) -> io::Result<Self> {
         loop {
@@ -294,5 +318,33 @@ async fn blocking(
         Ok(done) => done,
         // The runtime is going down, or the closure panicked: nothing was acknowledged.
         Err(join) => Err(StorageError::Disk { key: shown, source: io::Error::other(join) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_half_written_is_removed_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let (place, _) = LocalDirectory::open(root.path(), Durability::Relaxed).unwrap();
+        let task: ObjectKey = "a/task01".parse().unwrap();
+        place.remove_leftovers(&task).unwrap();
+        let directory = root.path().join("a/task01");
+        fs::create_dir_all(&directory).unwrap();
+        let kept = ["x.ts", ".put-7#", ".put-#7", ".put-a#7", "put-7#7", ".put-7#7b", "x#7"];
+        for name in kept.iter().chain(&[".put-7#7", ".put-123#0"]) {
+            fs::write(directory.join(name), name).unwrap();
+        }
+        place.remove_leftovers(&task).unwrap();
+        let mut left: Vec<_> = fs::read_dir(&directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut kept = kept.map(str::to_owned);
+        kept.sort();
+        assert_eq!(left, kept);
     }
 }

@@ -1,6 +1,9 @@
 //! Secrets that lie on a disk: sealed with a key of the embedder's.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -10,6 +13,8 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 const NONCE_BYTES: usize = 24;
+/// More of a file than a key and some lines of white space is not read.
+const MAX_FILE_BYTES: u64 = 4096;
 
 /// What a bucket's address, with its keys, is sealed with in the journal of a task (XChaCha20-Poly1305). `Debug` does
 /// not show it, and it is wiped when it is dropped.
@@ -21,6 +26,17 @@ impl SealKey {
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
+    }
+
+    /// The key in a file: 64 hexadecimal digits, and white space around them if there is any.
+    ///
+    /// # Errors
+    /// [`SealKeyFileError`]; it shows nothing of the file.
+    pub fn read(file: &Path) -> Result<Self, SealKeyFileError> {
+        let failed = |source| SealKeyFileError::Disk { path: file.to_owned(), source };
+        let mut text = Zeroizing::new(String::new());
+        File::open(file).map_err(failed)?.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
+        text.trim().parse().map_err(|source| SealKeyFileError::Key { path: file.to_owned(), source })
     }
 
     /// `secret` sealed for `context`, with a nonce of its own, as Base64. `None` where the system gives no random bytes.
@@ -75,6 +91,30 @@ impl fmt::Debug for SealKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key has 64 hexadecimal digits")]
 pub struct InvalidSealKey;
+
+/// Why a file gives no [`SealKey`]: the operator has to act.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealKeyFileError {
+    /// It cannot be read.
+    #[error("{}", path.display())]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// There is something else in it.
+    #[error("{}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: InvalidSealKey,
+    },
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,8 +3,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use recorder::storage::InvalidSealKey;
-use recorder::types::{MediaId, RoomId, RoomTime, SdkAppId, TaskId, UnixMillis, UserId};
+use recorder::storage::SealKey;
+use recorder::types::{MediaId, RoomId, RoomTime, SdkAppId, TaskId, UnixMillis, UserId, with_causes};
 use recorder::{MaxFileDuration, OutputFormat, RecorderOptions};
 use recorder_mix_args::MixArgs;
 
@@ -132,9 +132,8 @@ impl Args {
     pub(crate) fn recorder_options(&self, spool: &Path) -> Result<RecorderOptions, AnyError> {
         let options = RecorderOptions::new(spool);
         let Some(file) = &self.seal_key_file else { return Ok(options) };
-        let wrong = |error: &dyn std::error::Error| format!("--seal-key-file {}: {error}", file.display());
-        let digits = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
-        Ok(options.with_seal_key(digits.trim().parse().map_err(|error: InvalidSealKey| wrong(&error))?))
+        let key = SealKey::read(file).map_err(|error| format!("--seal-key-file: {}", with_causes(&error)))?;
+        Ok(options.with_seal_key(key))
     }
 
     /// The room by `--room` and `--room-id-type`.

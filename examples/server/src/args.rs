@@ -23,6 +23,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     pub(crate) spool: PathBuf,
 
+    /// File with 64 hexadecimal digits: seals the keys of requests' buckets in the spool, so that the tasks of a server that
+    /// died are taken up with them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) seal_key_file: Option<PathBuf>,
+
     /// Lets /control put simulated people and files into rooms, and dismiss them. Unsigned, so only with a loopback
     /// address.
     #[arg(long)]

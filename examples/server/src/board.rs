@@ -10,7 +10,7 @@ use recorder::layout::{Arrangement, Content};
 use recorder::naming::StreamType;
 use recorder::storage::ObjectKey;
 use recorder::types::{ObjectName, SdkAppId, TaskId, UnixMillis, UserId, with_causes};
-use recorder::{FileSetReport, MadeFile, Outcome, RoomKey, Status, TaskState};
+use recorder::{FileSetReport, MadeFile, Outcome, RoomKey, Status, TaskOptions, TaskState};
 use serde::Serialize;
 
 use crate::api::unix_now;
@@ -157,6 +157,18 @@ impl Board {
             let prefix = bucket.prefix.components().iter().map(|component| component.as_str());
             entry.directory = ObjectKey::of_task(prefix, task).ok();
         }
+    }
+
+    /// A task of a server that died is taken up.
+    pub(crate) fn recovered(&self, options: &TaskOptions) {
+        let mut entries = self.lock();
+        let new = || Entry::new(options.app, options.room.to_string(), &options.robot, unix_now());
+        let entry = entries.entry(&options.task, new);
+        entry.room = Some(RoomKey { app: options.app, room: options.room.clone() });
+        entry.is_mixed = options.mix.is_some();
+        entry.keeps_hls = options.output.keeps_hls();
+        let prefix = options.prefix.components().iter().map(|component| component.as_str());
+        entry.directory = ObjectKey::of_task(prefix, &options.task).ok();
     }
 
     /// Something happened to a task.

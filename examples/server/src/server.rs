@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,9 @@ use axum::routing::{any, get};
 use futures_util::future::join_all;
 use recorder::api::Action;
 use recorder::callback::{AddressPolicy, Counts, Deliverer, DelivererOptions, Payload, StartStatus};
-use recorder::storage::{Bucket, BucketOptions, StorageError};
+use recorder::storage::{Bucket, BucketOptions, SealKey, StorageError};
 use recorder::types::{SdkAppId, with_causes};
-use recorder::{Recorder, RecorderOptions, Service, ServiceOptions, bucket_address};
+use recorder::{Fate, Recorder, RecorderOptions, RecoverOptions, Service, ServiceOptions, bucket_address};
 use tokio::net::TcpListener;
 
 use crate::args::Args;
@@ -43,6 +44,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Arc<Metrics>,
     /// With `--control`.
     pub(crate) rooms: Option<Rooms>,
+    spool: PathBuf,
     /// With `--storage-override`: where every object is.
     pub(crate) bucket: Option<Bucket>,
     deliverers: HashMap<SdkAppId, Deliverer>,
@@ -94,7 +96,15 @@ impl Server {
                 shown.event(app, body);
             })
             .with_on_ended(move |task, outcome| ended.ended(task, outcome));
-        let service = Service::new(Recorder::new(RecorderOptions::new(&args.spool)), options);
+        let recorder = match &args.seal_key_file {
+            Some(file) => {
+                let key = SealKey::read(file)
+                    .map_err(|error| format!("--seal-key-file: {}", with_causes(&error)))?;
+                RecorderOptions::new(&args.spool).with_seal_key(key)
+            }
+            None => RecorderOptions::new(&args.spool),
+        };
+        let service = Service::new(Recorder::new(recorder), options);
         if let Some(path) = &args.auto_record {
             let wrong = |error: &dyn Error| format!("--auto-record: {}", with_causes(error));
             for (app, template) in read_templates(path, policy).map_err(|error| wrong(&error))? {
@@ -108,12 +118,51 @@ impl Server {
             policy,
             board,
             metrics,
+            spool: args.spool.clone(),
             bucket,
             deliverers,
             limiter: Mutex::default(),
             zero: Instant::now(),
             sampled: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Takes up what a server that died has left in the spool. What it cannot take up is told, and stays there.
+    async fn recover(&self) -> Result<(), AnyError> {
+        let (policy, deliverers, board) = (self.policy, self.deliverers.clone(), Arc::clone(&self.board));
+        let mut options = RecoverOptions::default().with_adjust(move |recording| {
+            board.recovered(&recording.task);
+            let recording = recording.with_image_policy(policy);
+            match deliverers.get(&recording.task.app) {
+                Some(deliverer) => recording.with_deliverer(deliverer.clone()),
+                None => recording,
+            }
+        });
+        if let Some(bucket) = self.bucket.clone() {
+            // Only where it is the task's own: a server may have been given another place since.
+            options = options
+                .with_bucket(move |_, address| (bucket.to_string() == address).then(|| bucket.clone()));
+        }
+        for recovered in self.service.recover(options).await? {
+            let task = &recovered.task;
+            match recovered.fate {
+                Fate::GoesOn { run, .. } => eprintln!("task {task} goes on as ha{}", run.number()),
+                Fate::Ends { .. } => eprintln!("task {task} had ended, what is left of it is delivered"),
+                Fate::Busy => eprintln!("task {task} is being recorded by another process"),
+                Fate::Waits { address, error } => {
+                    let why = error.map_or(String::new(), |error| format!(": {}", with_causes(&error)));
+                    eprintln!(
+                        "error: task {task} waits in the spool: its bucket {address} cannot be opened{why}; give the --seal-key-file that it was begun with, or `record --recover {}` its bucket with --out",
+                        self.spool.display()
+                    );
+                }
+                Fate::Failed(error) => {
+                    eprintln!("error: task {task} stays in the spool: {}", with_causes(&error))
+                }
+                other => eprintln!("error: task {task}: {other:?}"),
+            }
+        }
+        Ok(())
     }
 
     /// Whether a key may make one more call of an action now.
@@ -191,6 +240,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), AnyError> {
     if address.ip().is_loopback() {
         eprintln!("the page is http://{address}/ui");
     }
+    server.recover().await.map_err(|error| format!("--spool: {error}"))?; // before the first call is taken
     connections::serve(listener, router(&server), signal()?).await;
     eprintln!("ending: {} tasks are closed and delivered", server.service.running());
     let again = signal()?;

@@ -3,42 +3,16 @@
 
 mod support;
 
-use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use support::client::{Client, Reply};
-use support::{APP, ID, Running, SECRET, command, create, until};
-
-/// A call of `/control` for room 1001.
-fn control(client: &mut Client, method: &str, rest: &str, body: &Value) -> Reply {
-    let kind = [("Content-Type".to_owned(), "application/json".to_owned())];
-    let target = format!("/control/rooms/{APP}/1001{rest}");
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    client.send(method, &target, &kind, body.as_bytes())
-}
+use support::client::Client;
+use support::{APP, ID, Running, SECRET, command, control, create, files, until};
 
 /// The only task on the page.
 fn shown(client: &mut Client) -> Value {
     let state: Value = serde_json::from_slice(&client.get("/ui/state").body).unwrap();
     state["tasks"][0].clone()
-}
-
-fn files(root: &Path) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut open = vec![root.to_owned()];
-    while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(directory).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else {
-                names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
-            }
-        }
-    }
-    names.sort();
-    names
 }
 
 #[test]

@@ -6,9 +6,10 @@ use recorder_callback::{DeliverError, Deliverer};
 use recorder_types::{SdkAppId, TaskId, UserId};
 
 use super::options::InvalidTask;
+use super::recover::Begun;
 use super::room::{Room, RoomKey};
 use super::tasks::{Inner, Service, internal, new_task_id};
-use crate::shell::tell_failed_start;
+use crate::shell::{RecordingOptions, tell_failed_start};
 
 /// A template as rooms hold it: they go on by the one that was set when they came into being.
 #[derive(Debug)]
@@ -80,6 +81,17 @@ impl Service {
     }
 }
 
+impl Template {
+    /// Sends the events of a recording to the template's address, if it has one.
+    pub(super) fn deliver(&self, options: RecordingOptions) -> RecordingOptions {
+        #[cfg(feature = "http")]
+        if let Some(deliverer) = &self.deliverer {
+            return options.with_deliverer(deliverer.clone());
+        }
+        options
+    }
+}
+
 #[cfg(test)]
 impl Template {
     pub(super) fn for_tests() -> Self {
@@ -144,12 +156,8 @@ impl Inner {
         // Nobody in the room has the id of a task that has just been made up.
         let robot: UserId = format!("auto_{id}").parse().map_err(|error| internal(&error))?;
         let request = template.settings.to_request(room.app, room.room.clone(), robot);
-        let options = self.prepare(&request, &id, room)?;
-        #[cfg(feature = "http")]
-        let options = match &template.deliverer {
-            Some(deliverer) => options.with_deliverer(deliverer.clone()),
-            None => options,
-        };
+        let options = template.deliver(self.prepare(&request, &id, room)?);
+        let options = options.with_note(self.note(request.resource_expires_after, Begun::ByTemplate));
         let clock = self.clock.another(options.clock);
         if let Err(error) = self.admit(&request, &id, room) {
             if at.auto_may_tell() {

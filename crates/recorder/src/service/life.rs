@@ -13,7 +13,7 @@ const MAX_REMEMBERED: usize = 10_000;
 /// and the time in which a task can be asked for. No I/O and no clock: instants are durations since any zero.
 ///
 /// ```text
-///            create                stop, idle, dismissed,           files delivered
+///            create, take_up       stop, idle, dismissed,           files delivered
 ///                                  displaced, removed               or kept
 ///  (nothing) ──────► running ──────────────────────────► leaving ──────────────────► over
 ///                    Idle or                              Exited                     ResourceNotFound;
@@ -100,14 +100,29 @@ impl TaskLife {
         (room, robot): (RoomKey, UserId),
         expires_after: Duration,
     ) -> Result<Option<Stop>, LifeError> {
+        let is_displacing = self.robots.contains_key(&(room.clone(), robot.clone()));
+        if !is_displacing && self.running >= self.max_running && !self.tasks.contains_key(&id) {
+            return Err(LifeError::TooManyTasks { max: self.max_running });
+        }
+        self.take_up(now, id, (room, robot), expires_after)
+    }
+
+    /// As [`Self::create`] for a task that an earlier process has begun and that goes on, however many run.
+    ///
+    /// # Errors
+    /// [`LifeError::TaskExists`]; nothing has changed then.
+    pub fn take_up(
+        &mut self,
+        now: Duration,
+        id: TaskId,
+        (room, robot): (RoomKey, UserId),
+        expires_after: Duration,
+    ) -> Result<Option<Stop>, LifeError> {
         if self.tasks.contains_key(&id) {
             return Err(LifeError::TaskExists);
         }
         let place = (room.clone(), robot.clone());
         let displaced = self.robots.get(&place).cloned();
-        if displaced.is_none() && self.running >= self.max_running {
-            return Err(LifeError::TooManyTasks { max: self.max_running });
-        }
         if let Some(task) = &displaced {
             self.left(task);
         }
@@ -116,6 +131,25 @@ impl TaskLife {
         self.tasks.insert(id, Task { room, robot, expires, phase: Phase::Running, deleted: false });
         self.running += 1;
         Ok(displaced.map(|task| Stop { task, code: LeaveCode::DISPLACED }))
+    }
+
+    /// A task of an earlier process whose robot is not in its room any more, and whose files are being delivered.
+    ///
+    /// # Errors
+    /// [`LifeError::TaskExists`]; nothing has changed then.
+    pub fn take_up_leaving(
+        &mut self,
+        now: Duration,
+        id: TaskId,
+        (room, robot): (RoomKey, UserId),
+        expires_after: Duration,
+    ) -> Result<(), LifeError> {
+        if self.tasks.contains_key(&id) {
+            return Err(LifeError::TaskExists);
+        }
+        let expires = now.saturating_add(expires_after);
+        self.tasks.insert(id, Task { room, robot, expires, phase: Phase::Leaving, deleted: false });
+        Ok(())
     }
 
     /// The task as it may be described or changed: running or leaving.

@@ -9,6 +9,7 @@ mod mix;
 #[cfg(test)]
 mod model;
 mod options;
+mod recover;
 mod room;
 mod tasks;
 

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use super::auto::Template;
 use super::life::{LifeError, Stop, TaskLife};
 use super::options::{InvalidTask, subscription, task_options};
+use super::recover::Begun;
 use super::room::{Departure, Room, RoomKey};
 use crate::shell::{Clock, ClockMode, Outcome, Recorder, Recording, RecordingOptions, SendError, Status};
 use crate::task::{FileSetReport, RoomEvent, TaskState, track_type};
@@ -133,26 +134,26 @@ pub struct Service(pub(super) Arc<Inner>);
 
 /// Locks are taken in this order: rooms, a room, templates, life, slots.
 pub(super) struct Inner {
-    recorder: Recorder,
+    pub(super) recorder: Recorder,
     pub(super) options: ServiceOptions,
     pub(super) runtime: Handle,
     pub(super) clock: Clock,
     /// How long a task may take to say how it is.
     patience: Duration,
-    life: Mutex<TaskLife>,
-    slots: Mutex<HashMap<TaskId, Slot>>,
+    pub(super) life: Mutex<TaskLife>,
+    pub(super) slots: Mutex<HashMap<TaskId, Slot>>,
     rooms: RwLock<HashMap<RoomKey, Arc<Mutex<Room>>>>,
     pub(super) templates: RwLock<HashMap<SdkAppId, Arc<Template>>>,
 }
 
-struct Slot {
-    room: RoomKey,
+pub(super) struct Slot {
+    pub(super) room: RoomKey,
     /// Of a mixed task.
-    canvas: Option<Size>,
-    phase: SlotPhase,
+    pub(super) canvas: Option<Size>,
+    pub(super) phase: SlotPhase,
 }
 
-enum SlotPhase {
+pub(super) enum SlotPhase {
     /// The recording is being started; `stop` is what happens to it then.
     Starting {
         stop: Option<LeaveCode>,
@@ -170,7 +171,7 @@ impl fmt::Debug for Service {
 }
 
 /// A lock that a panic left behind guards plain values, which are whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -392,12 +393,12 @@ impl Inner {
         self.clock.now().map_or(RoomTime::ZERO, |now| now.room)
     }
 
-    fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         Duration::from_nanos(u64::try_from(self.now().nanos()).unwrap_or(0))
     }
 
     /// Does `what` in a room, which comes into being if it is not there.
-    fn in_room<T>(&self, key: &RoomKey, what: impl FnOnce(&mut Room) -> T) -> T {
+    pub(super) fn in_room<T>(&self, key: &RoomKey, what: impl FnOnce(&mut Room) -> T) -> T {
         loop {
             let room = {
                 let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
@@ -442,6 +443,7 @@ impl Inner {
         let bucket = (self.options.open)(bucket)
             .map_err(|error| ServiceError::new(ErrorCode::FailedOperation, format!("the bucket: {error}")))?;
         let options = (self.options.adjust)(request, RecordingOptions::new(task, bucket));
+        let options = options.with_note(self.note(request.resource_expires_after, Begun::ByCall));
         Ok(options.with_on_callback(self.callback_sink(id.clone(), room.clone())))
     }
 
@@ -508,6 +510,11 @@ impl Inner {
         if let Some(code) = stop {
             self.send(&recording, RoomEvent::Stop { code });
         }
+        self.watch(id, room, recording);
+    }
+
+    /// Hears when the recording is over.
+    pub(super) fn watch(self: &Arc<Self>, id: &TaskId, room: &RoomKey, recording: Recording) {
         let (inner, id, room) = (Arc::downgrade(self), id.clone(), room.clone());
         self.runtime.spawn(async move {
             // However it ended, there is nothing more to ask it.
@@ -522,7 +529,7 @@ impl Inner {
     }
 
     /// Ends a recording that the life of tasks has let go.
-    fn stop(self: &Arc<Self>, stop: &Stop) {
+    pub(super) fn stop(self: &Arc<Self>, stop: &Stop) {
         let (room, recording) = {
             let mut slots = lock(&self.slots);
             let Some(slot) = slots.get_mut(&stop.task) else { return };
@@ -553,7 +560,7 @@ impl Inner {
         }
     }
 
-    fn leave(self: &Arc<Self>, id: &TaskId, room: &RoomKey, why: Departure) {
+    pub(super) fn leave(self: &Arc<Self>, id: &TaskId, room: &RoomKey, why: Departure) {
         let left = self.in_known_room(room, |at| {
             at.leave(id, why, self.now());
             if why == Departure::Idle {
@@ -602,7 +609,7 @@ impl Inner {
     }
 
     /// Tells the embedder, and hears that a task has left its room by itself.
-    fn callback_sink(
+    pub(super) fn callback_sink(
         self: &Arc<Self>,
         id: TaskId,
         room: RoomKey,

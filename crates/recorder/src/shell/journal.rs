@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use recorder_callback::{CallbackBody, LeaveCode, Payload, UploadStatus};
 use recorder_hls::PlaylistUpdate;
 use recorder_naming::{HaRun, KeyPrefix, ParsedName, RoomIdKind};
-use recorder_storage::{Bucket, Journal, SealKey, Spool, SpoolError};
+use recorder_storage::{Journal, SealKey, Spool, SpoolError};
 use recorder_types::{MediaKind, ObjectName, RoomId, SdkAppId, TaskId, UnixMillis, UserId};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "mix")]
 use super::mix_journal::{LayoutRecord, MixRecord, PartRecord, PastMix, PictureRef, Pictures};
+use super::options::RecordingOptions;
 use crate::subscribe::{Subscription, UserList};
 use crate::task::{
     AvMerge, MaxFileDuration, MaxIdleTime, MediaSelection, OutputFormat, StreamSelection, TaskOptions,
@@ -71,6 +72,8 @@ pub(super) struct TaskRecord {
     pub(super) reopens: bool,
     /// The address with its secrets, sealed.
     pub(super) sealed: Option<String>,
+    /// The embedder's.
+    pub(super) note: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -115,7 +118,8 @@ fn number_of<T: PartialEq>(all: &[T], one: &T) -> usize {
 }
 
 impl TaskRecord {
-    fn new(options: &TaskOptions, bucket: &Bucket, key: Option<&SealKey>) -> Self {
+    fn new(recording: &RecordingOptions, key: Option<&SealKey>) -> Self {
+        let (options, bucket) = (&recording.task, &recording.bucket);
         let lists = &options.subscription;
         Self {
             app: options.app.get(),
@@ -146,6 +150,7 @@ impl TaskRecord {
             bucket: bucket.reopen_address().map_or_else(|| bucket.to_string(), str::to_owned),
             reopens: bucket.reopen_address().is_some(),
             sealed: key.and_then(|key| bucket.sealed_address(key, &options.task)),
+            note: recording.note.clone(),
         }
     }
 
@@ -218,11 +223,10 @@ impl TaskJournal {
     /// Begins the journal of a new task.
     pub(super) fn create(
         spool: &Spool,
-        options: &TaskOptions,
-        bucket: &Bucket,
+        options: &RecordingOptions,
         key: Option<&SealKey>,
     ) -> Result<Self, SpoolError> {
-        let entry = Entry::Task(Box::new(TaskRecord::new(options, bucket, key)));
+        let entry = Entry::Task(Box::new(TaskRecord::new(options, key)));
         let mut journal = Self {
             journal: Journal::create(spool, &encode(&entry))?,
             next_event: 1,
@@ -231,7 +235,7 @@ impl TaskJournal {
             #[cfg(feature = "mix")]
             pictures: Pictures::default(),
         };
-        if let Err(error) = journal.mix(options).and_then(|()| journal.commit()) {
+        if let Err(error) = journal.mix(&options.task).and_then(|()| journal.commit()) {
             journal.remove();
             return Err(error);
         }

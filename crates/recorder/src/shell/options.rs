@@ -81,6 +81,9 @@ pub struct RecordingOptions {
     /// Default: no.
     #[cfg(feature = "mix")]
     pub images_told: bool,
+    /// What the embedder wants to know again of this recording after a crash ([`super::Recovered::note`]). It is in the
+    /// journal as it stands, so it is no place for secrets. At most half a megabyte. Default: nothing.
+    pub note: Option<String>,
     pub(super) on_callback: Option<CallbackSink>,
     pub(super) on_key_frame: Option<KeyFrameSink>,
     #[cfg(feature = "http")]
@@ -105,6 +108,7 @@ impl RecordingOptions {
             image_policy: recorder_callback::AddressPolicy::PublicOnly,
             #[cfg(feature = "mix")]
             images_told: false,
+            note: None,
             on_callback: None,
             on_key_frame: None,
             #[cfg(feature = "http")]
@@ -153,6 +157,13 @@ impl RecordingOptions {
     #[must_use]
     pub fn with_images_told(mut self) -> Self {
         self.images_told = true;
+        self
+    }
+
+    /// Sets [`RecordingOptions::note`].
+    #[must_use]
+    pub fn with_note(mut self, note: String) -> Self {
+        self.note = Some(note);
         self
     }
 

@@ -28,6 +28,12 @@ impl Recorder {
         Self { options: Arc::new(options) }
     }
 
+    /// Where tasks have their directories.
+    #[cfg(feature = "api")]
+    pub(crate) fn spool(&self) -> &std::path::Path {
+        &self.options.spool
+    }
+
     /// Starts a recording; it ends by [`Recording::stop`], or by itself when its room stays empty.
     ///
     /// # Errors
@@ -53,10 +59,9 @@ impl Recorder {
             let core = TaskCore::new(options.task.clone(), now).map_err(StartError::Names)?;
             let directory = core.directory().as_str().parse::<ObjectKey>().map_err(StartError::Directory)?;
             let spool = self.open_spool(&options.task.task).map_err(StartError::Spool)?;
-            let journal =
-                TaskJournal::create(&spool, &options.task, &options.bucket, self.options.seal_key.as_ref())
-                    .inspect_err(|_| spool.remove_if_empty())
-                    .map_err(StartError::Spool)?;
+            let journal = TaskJournal::create(&spool, &options, self.options.seal_key.as_ref())
+                .inspect_err(|_| spool.remove_if_empty())
+                .map_err(StartError::Spool)?;
             Ok((core, directory, spool, journal))
         })();
         let (core, directory, spool, journal) =

@@ -113,6 +113,12 @@ impl Recording {
         self.try_event_at(self.clock.now().ok_or(SendError::TimeIsTold)?, event)
     }
 
+    /// What its times are by.
+    #[cfg(feature = "api")]
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// As [`Recording::event`], for one that happened at `now`.
     pub(crate) fn try_event_at(&self, now: Now, event: RoomEvent) -> Result<(), SendError> {
         let room = match self.weight(&event) {

@@ -74,6 +74,19 @@ impl RecoverOptions {
     }
 }
 
+#[cfg(feature = "api")]
+impl RecoverOptions {
+    /// Changes the options once more, after [`Self::with_adjust`].
+    pub(crate) fn and_adjust(
+        mut self,
+        more: impl Fn(RecordingOptions) -> RecordingOptions + Send + Sync + 'static,
+    ) -> Self {
+        let first = self.adjust;
+        self.adjust = Arc::new(move |options| more(first(options)));
+        self
+    }
+}
+
 impl fmt::Debug for RecoverOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecoverOptions").field("go_on", &self.go_on).finish_non_exhaustive()
@@ -90,13 +103,15 @@ pub struct Recovered {
     pub options: Option<Box<TaskOptions>>,
     /// The bucket, without its secrets; empty where there are no options.
     pub bucket: Box<str>,
+    /// [`RecordingOptions::note`].
+    pub note: Option<String>,
     /// What becomes of it.
     pub fate: Fate,
 }
 
 impl Recovered {
     fn bare(task: TaskId, fate: Fate) -> Self {
-        Self { task, options: None, bucket: "".into(), fate }
+        Self { task, options: None, bucket: "".into(), note: None, fate }
     }
 }
 
@@ -229,10 +244,12 @@ impl Recorder {
             Ok(bucket) => bucket,
             Err(fate) => {
                 let (options, bucket) = (Some(Box::new(task_options)), record.bucket.as_str().into());
-                return Ok(Some(Recovered { task: task.clone(), options, bucket, fate }));
+                let note = record.note.clone();
+                return Ok(Some(Recovered { task: task.clone(), options, bucket, note, fate }));
             }
         };
         let address = record.bucket.as_str().into();
+        let note = record.note.clone();
         let room_kind = RoomIdKind::of(&task_options.room);
         if past.delivered {
             // Its files are in the bucket, and what they were made of may be gone.
@@ -248,7 +265,9 @@ impl Recorder {
             task_options.mix = past.mix.options();
         }
 
-        let mut recording = (options.adjust)(RecordingOptions::new(task_options, bucket));
+        let mut recording = RecordingOptions::new(task_options, bucket);
+        recording.note.clone_from(&note);
+        let mut recording = (options.adjust)(recording);
         let goes_on =
             options.go_on && past.stopped.is_none() && !past.delivered && !lacks_mix(&past, &recording);
         let next = HaRun::after(recording.task.ha_run).filter(|_| goes_on);
@@ -270,7 +289,7 @@ impl Recorder {
             Some(run) => Fate::GoesOn { recording, run },
             None => Fate::Ends { recording },
         };
-        Ok(Some(Recovered { task: task.clone(), options, bucket: address, fate }))
+        Ok(Some(Recovered { task: task.clone(), options, bucket: address, note, fate }))
     }
 
     fn open_bucket(
@@ -322,6 +341,9 @@ impl Recorder {
             .as_str()
             .parse()
             .map_err(|error| RecoverError::Start(StartError::Directory(error)))?;
+        if let Err(error) = options.bucket.remove_leftovers(&directory) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "half written files stay in the bucket");
+        }
         let (uploader, reports) = Uploader::spawn(
             options.bucket.clone(),
             directory.clone(),

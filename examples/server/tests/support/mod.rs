@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use client::Client;
+use client::{Client, Reply};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -17,6 +17,11 @@ pub const SECRET: &str = "canary-secret-key";
 
 /// Longest that a test waits for what should come at once.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One key for one application.
+pub fn keys() -> Value {
+    json!({ ID: { "SecretKey": SECRET, "SdkAppIds": [APP] } })
+}
 
 /// The program on a port of its own, with a spool and a place for objects in one temporary directory.
 pub struct Running {
@@ -28,11 +33,15 @@ pub struct Running {
 
 impl Running {
     pub fn start(arguments: &[&str]) -> Self {
-        Self::with_keys(&json!({ ID: { "SecretKey": SECRET, "SdkAppIds": [APP] } }), arguments)
+        Self::with_keys(&keys(), arguments)
     }
 
     pub fn with_keys(keys: &Value, arguments: &[&str]) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::in_place(tempfile::tempdir().unwrap(), keys, arguments)
+    }
+
+    /// In the place of one that was there before.
+    pub fn in_place(root: TempDir, keys: &Value, arguments: &[&str]) -> Self {
         let mut child = command(root.path(), keys)
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
@@ -50,6 +59,13 @@ impl Running {
 
     pub fn client(&self) -> Client {
         Client::new(&self.address, ID, SECRET)
+    }
+
+    /// Ends it as a crash does.
+    pub fn kill(mut self) -> TempDir {
+        self.child.0.kill().unwrap();
+        self.child.0.wait().unwrap();
+        self.root
     }
 
     /// Asks it to end, and gives how it did and what it logged.
@@ -107,4 +123,30 @@ pub fn until<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
         assert!(begun.elapsed() < PATIENCE, "{what} does not come");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// A call of `/control` for room 1001.
+pub fn control(client: &mut Client, method: &str, rest: &str, body: &Value) -> Reply {
+    let kind = [("Content-Type".to_owned(), "application/json".to_owned())];
+    let target = format!("/control/rooms/{APP}/1001{rest}");
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    client.send(method, &target, &kind, body.as_bytes())
+}
+
+/// The names of all files below `root`.
+pub fn files(root: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    names.sort();
+    names
 }

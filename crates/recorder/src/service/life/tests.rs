@@ -37,6 +37,29 @@ fn the_hundred_and_first_task_is_refused_until_one_leaves() {
 }
 
 #[test]
+fn tasks_of_a_process_that_died_are_taken_up_however_many_run() {
+    let mut life = TaskLife::new(1);
+    let find = |life: &TaskLife, at, number| life.find(at, SdkAppId::new(1), task(number).as_str());
+    assert_eq!(life.take_up(Duration::ZERO, task(1), (room(1, 1), robot(1)), HOUR), Ok(None));
+    assert_eq!(life.take_up(Duration::ZERO, task(2), (room(1, 2), robot(1)), HOUR), Ok(None));
+    // It had left its room already, so that it displaces nobody and counts for nothing.
+    assert_eq!(life.take_up_leaving(Duration::ZERO, task(3), (room(1, 1), robot(1)), HOUR), Ok(()));
+    assert_eq!((life.running(), life.is_running(&task(1)), life.is_running(&task(3))), (2, true, false));
+    assert_eq!(find(&life, Duration::ZERO, 3), Ok(task(3)));
+    assert_eq!(find(&life, HOUR, 3), Err(LifeError::NotFound));
+    let exists = Err(LifeError::TaskExists);
+    assert_eq!(life.take_up(Duration::ZERO, task(3), (room(1, 9), robot(1)), HOUR), exists);
+    assert_eq!(
+        life.take_up_leaving(Duration::ZERO, task(1), (room(1, 9), robot(1)), HOUR).err(),
+        exists.err()
+    );
+    let refused = life.create(Duration::ZERO, task(4), (room(1, 4), robot(1)), HOUR);
+    assert_eq!(refused, Err(LifeError::TooManyTasks { max: 1 }));
+    life.ended(&task(3));
+    assert_eq!((life.running(), find(&life, Duration::ZERO, 3)), (2, Err(LifeError::NotFound)));
+}
+
+#[test]
 fn what_is_over_is_forgotten_in_the_end() {
     let mut life = TaskLife::new(1);
     for number in 0..=MAX_REMEMBERED {
