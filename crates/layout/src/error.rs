@@ -34,18 +34,6 @@ pub enum LayoutError {
         /// Windows asked for.
         got: usize,
     },
-    /// A number outside its documented range: who wrote the layout has to change it.
-    #[error("{field} is {got}, outside {min} to {max}; change the layout")]
-    OutOfRange {
-        /// Name of the field in the recording API.
-        field: &'static str,
-        /// Smallest.
-        min: i64,
-        /// Largest.
-        max: i64,
-        /// As given.
-        got: i64,
-    },
     /// A window of a custom layout reaches over the canvas: who wrote the layout has to move or shrink it.
     #[error(
         "window {index} of MixLayoutList reaches to {right},{bottom}, outside the canvas {canvas}; change the layout"
@@ -60,31 +48,60 @@ pub enum LayoutError {
         /// The output size.
         canvas: Size,
     },
-    /// A colour is not written `#RRGGBB`: who wrote the layout has to change it.
-    #[error("{field} is not a colour; change the layout")]
-    Colour {
-        /// Name of the field in the recording API.
-        field: &'static str,
-        /// The rule.
-        #[source]
-        source: InvalidColour,
+}
+
+/// Why `MixLayoutParams` are no layout: who wrote them has to change them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{field} {rule}; change the layout", match .window {
+    Some(index) => format!("window {index} of MixLayoutList: "),
+    None => String::new(),
+})]
+pub struct InvalidLayout {
+    /// Place in `MixLayoutList`, from 0, if it is a member of a window.
+    pub window: Option<usize>,
+    /// Name of the member in the recording API.
+    pub field: &'static str,
+    /// What it breaks.
+    pub rule: LayoutRule,
+}
+
+impl InvalidLayout {
+    pub(crate) const fn new(field: &'static str, rule: LayoutRule) -> Self {
+        Self { window: None, field, rule }
+    }
+}
+
+/// Which rule a member of `MixLayoutParams` breaks. There are no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutRule {
+    /// Required and absent.
+    #[error("is missing")]
+    Missing,
+    /// A number outside its documented range.
+    #[error("is {got}, outside {min} to {max}")]
+    OutOfRange {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+        /// As given.
+        got: i64,
     },
-    /// An image address breaks a rule of the API: who wrote the layout has to change it.
-    #[error("{field} is not an image address; change the layout")]
-    Image {
-        /// Name of the field in the recording API.
-        field: &'static str,
-        /// The rule.
-        #[source]
-        source: InvalidImageUrl,
+    /// Too long a list.
+    #[error("has {got} entries, at most {max}")]
+    TooMany {
+        /// As given.
+        got: usize,
+        /// Limit.
+        max: usize,
     },
-    /// A user id breaks the rule of ids: who wrote the layout has to change it.
-    #[error("{field} is not a user id; change the layout")]
-    User {
-        /// Name of the field in the recording API.
-        field: &'static str,
-        /// The rule.
-        #[source]
-        source: InvalidUserId,
-    },
+    /// A colour.
+    #[error("is not a colour: {0}")]
+    Colour(InvalidColour),
+    /// An image address.
+    #[error("is not an image address: {0}")]
+    Image(InvalidImageUrl),
+    /// A user id.
+    #[error("is not a user id: {0}")]
+    User(InvalidUserId),
 }

@@ -40,7 +40,7 @@ mod wire;
 pub use arrange::{Arrangement, Content, Participant, Publishes, StreamId, Window, arrange};
 pub use cells::{MAX_WINDOWS, cells};
 pub use colour::{InvalidColour, Rgb};
-pub use error::LayoutError;
+pub use error::{InvalidLayout, LayoutError, LayoutRule};
 pub use geometry::{Placement, PlaneRect, Rect, RenderMode};
 pub use image::{ImageUrl, InvalidImageUrl};
 pub use params::{

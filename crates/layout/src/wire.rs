@@ -1,9 +1,9 @@
-use recorder_types::{MediaId, UserId};
+use recorder_types::MediaId;
 
 use crate::arrange::StreamId;
 use crate::{
-    AudioOnlyUsers, CustomWindow, ImageUrl, LargeSide, LayoutError, LayoutParams, MAX_WINDOWS, Placeholders,
-    RenderMode, Rgb, Template, Transparency,
+    AudioOnlyUsers, CustomWindow, ImageUrl, InvalidLayout, LargeSide, LayoutParams, LayoutRule, MAX_WINDOWS,
+    Placeholders, RenderMode, Rgb, Template, Transparency,
 };
 
 /// Largest `Top`, `Left`, `Width` and `Height` of a window.
@@ -12,7 +12,8 @@ const MAX_PIXELS: i64 = 1920;
 /// `MixLayoutParams` of the recording API, field by field and unchecked; watermarks (`WaterMarkList`) are not of this
 /// crate and are passed over. [`LayoutParams`] is what it becomes when it is checked.
 ///
-/// A member that is absent, `null` or the empty string has its default.
+/// A member that is absent, `null` or the empty string has its default; those that are required are so to be converted,
+/// not to be read.
 ///
 /// # Specification
 /// `trtc-api.md` section 6.1.
@@ -20,8 +21,9 @@ const MAX_PIXELS: i64 = 1920;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
 pub struct MixLayoutParams {
-    /// 1 floating, 2 screen sharing, 3 grid, 4 custom.
-    pub mix_layout_mode: i64,
+    /// Required. 1 floating, 2 screen sharing, 3 grid, 4 custom.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub mix_layout_mode: Option<i64>,
     /// Windows of mode 4, at most 25.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub mix_layout_list: Option<Vec<MixLayout>>,
@@ -65,14 +67,18 @@ pub struct MixLayoutParams {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
 pub struct MixLayout {
-    /// Pixels, 0 to 1920.
-    pub top: i64,
-    /// Pixels, 0 to 1920.
-    pub left: i64,
-    /// Pixels, 0 to 1920.
-    pub width: i64,
-    /// Pixels, 0 to 1920.
-    pub height: i64,
+    /// Required. Pixels, 0 to 1920.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub top: Option<i64>,
+    /// Required. Pixels, 0 to 1920.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub left: Option<i64>,
+    /// Required. Pixels, 0 to 1920.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub width: Option<i64>,
+    /// Required. Pixels, 0 to 1920.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub height: Option<i64>,
     /// User shown.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub user_id: Option<String>,
@@ -94,50 +100,58 @@ pub struct MixLayout {
 }
 
 impl TryFrom<MixLayoutParams> for LayoutParams {
-    type Error = LayoutError;
+    type Error = InvalidLayout;
 
     /// Checks all that can be checked without the canvas; [`arrange`](crate::arrange) does the rest.
-    fn try_from(wire: MixLayoutParams) -> Result<Self, LayoutError> {
+    fn try_from(wire: MixLayoutParams) -> Result<Self, InvalidLayout> {
+        let mode = in_range("MixLayoutMode", required("MixLayoutMode", wire.mix_layout_mode)?, 1, 4)?;
         let list = wire.mix_layout_list.unwrap_or_default();
         if list.len() > MAX_WINDOWS {
-            return Err(LayoutError::TooManyWindows { got: list.len() });
+            let rule = LayoutRule::TooMany { got: list.len(), max: MAX_WINDOWS };
+            return Err(InvalidLayout::new("MixLayoutList", rule));
         }
+        let windows = list.into_iter().enumerate();
+        let windows = windows
+            .map(|(index, window)| {
+                CustomWindow::try_from(window).map_err(|error| InvalidLayout { window: Some(index), ..error })
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         let large_media = media("MediaId", wire.media_id)?;
-        let large = user("MaxResolutionUserId", wire.max_resolution_user_id)?
+        let large = parsed("MaxResolutionUserId", wire.max_resolution_user_id, LayoutRule::User)?
             .map(|user| StreamId { user, media: large_media });
-        let side =
-            match in_range("MaxResolutionUserAlign", wire.max_resolution_user_align.unwrap_or(0), 0, 1)? {
-                0 => LargeSide::Left,
-                _ => LargeSide::Right,
-            };
-        let windows = list.into_iter().map(CustomWindow::try_from).collect::<Result<Vec<_>, _>>()?;
-        let template = match in_range("MixLayoutMode", wire.mix_layout_mode, 1, 4)? {
+        let side = match flag("MaxResolutionUserAlign", wire.max_resolution_user_align)? {
+            false => LargeSide::Left,
+            true => LargeSide::Right,
+        };
+        let template = match mode {
             1 => Template::Floating { large },
             2 => Template::ScreenShare { large, side },
             3 => Template::Grid,
             _ => Template::Custom(windows),
         };
-        let placeholders = match in_range("PlaceHolderMode", wire.place_holder_mode.unwrap_or(0), 0, 1)? {
-            0 => Placeholders::PublishersOnly,
-            _ => Placeholders::AllNamed,
+        let placeholders = match flag("PlaceHolderMode", wire.place_holder_mode)? {
+            false => Placeholders::PublishersOnly,
+            true => Placeholders::AllNamed,
         };
-        let background = match given(wire.back_ground_color) {
-            None => Rgb::BLACK,
-            Some(text) => {
-                text.parse().map_err(|source| LayoutError::Colour { field: "BackGroundColor", source })?
-            }
-        };
+        let background = parsed("BackGroundColor", wire.back_ground_color, LayoutRule::Colour)?;
         let audio_only = match wire.pure_audio_disable_layout {
             Some(true) => AudioOnlyUsers::Hidden,
             Some(false) | None => AudioOnlyUsers::Window,
         };
         Ok(Self {
             template,
-            mode: mode("RenderMode", wire.render_mode)?,
-            background,
-            background_image: image("BackgroundImageUrl", wire.background_image_url)?,
-            background_image_mode: mode("BackgroundImageRenderMode", wire.background_image_render_mode)?,
-            placeholder_image: image("DefaultSubBackgroundImage", wire.default_sub_background_image)?,
+            mode: render_mode("RenderMode", wire.render_mode)?,
+            background: background.unwrap_or(Rgb::BLACK),
+            background_image: parsed("BackgroundImageUrl", wire.background_image_url, LayoutRule::Image)?,
+            background_image_mode: render_mode(
+                "BackgroundImageRenderMode",
+                wire.background_image_render_mode,
+            )?,
+            placeholder_image: parsed(
+                "DefaultSubBackgroundImage",
+                wire.default_sub_background_image,
+                LayoutRule::Image,
+            )?,
             placeholders,
             audio_only,
         })
@@ -145,22 +159,22 @@ impl TryFrom<MixLayoutParams> for LayoutParams {
 }
 
 impl TryFrom<MixLayout> for CustomWindow {
-    type Error = LayoutError;
+    type Error = InvalidLayout;
 
     /// Checks all that can be checked without the canvas; [`arrange`](crate::arrange) does the rest.
-    fn try_from(wire: MixLayout) -> Result<Self, LayoutError> {
+    fn try_from(wire: MixLayout) -> Result<Self, InvalidLayout> {
         let alpha = in_range("Alpha", wire.alpha.unwrap_or(0), 0, 255)?;
         Ok(Self {
             left: pixels("Left", wire.left)?,
             top: pixels("Top", wire.top)?,
             width: pixels("Width", wire.width)?,
             height: pixels("Height", wire.height)?,
-            user: user("UserId", wire.user_id)?,
+            user: parsed("UserId", wire.user_id, LayoutRule::User)?,
             media: media("MediaId", wire.media_id)?,
             alpha: Transparency::new(u8::try_from(alpha).expect("checked to be at most 255")),
-            mode: mode("RenderMode", wire.render_mode)?,
+            mode: render_mode("RenderMode", wire.render_mode)?,
             layer: wire.image_layer.unwrap_or(0),
-            placeholder: image("SubBackgroundImage", wire.sub_background_image)?,
+            placeholder: parsed("SubBackgroundImage", wire.sub_background_image, LayoutRule::Image)?,
         })
     }
 }
@@ -181,20 +195,20 @@ impl From<LayoutParams> for MixLayoutParams {
         };
         let large = match params.template {
             Template::Floating { large } => {
-                wire.mix_layout_mode = 1;
+                wire.mix_layout_mode = Some(1);
                 large
             }
             Template::ScreenShare { large, side } => {
-                wire.mix_layout_mode = 2;
+                wire.mix_layout_mode = Some(2);
                 wire.max_resolution_user_align = Some(i64::from(side == LargeSide::Right));
                 large
             }
             Template::Grid => {
-                wire.mix_layout_mode = 3;
+                wire.mix_layout_mode = Some(3);
                 None
             }
             Template::Custom(windows) => {
-                wire.mix_layout_mode = 4;
+                wire.mix_layout_mode = Some(4);
                 wire.mix_layout_list = Some(windows.into_iter().map(MixLayout::from).collect());
                 None
             }
@@ -210,10 +224,10 @@ impl From<LayoutParams> for MixLayoutParams {
 impl From<CustomWindow> for MixLayout {
     fn from(window: CustomWindow) -> Self {
         Self {
-            top: window.top.into(),
-            left: window.left.into(),
-            width: window.width.into(),
-            height: window.height.into(),
+            top: Some(window.top.into()),
+            left: Some(window.left.into()),
+            width: Some(window.width.into()),
+            height: Some(window.height.into()),
             user_id: window.user.map(|user| user.as_str().to_owned()),
             alpha: Some(window.alpha.get().into()),
             render_mode: Some(window.mode.code().into()),
@@ -224,26 +238,34 @@ impl From<CustomWindow> for MixLayout {
     }
 }
 
-fn in_range(field: &'static str, got: i64, min: i64, max: i64) -> Result<i64, LayoutError> {
-    if (min..=max).contains(&got) { Ok(got) } else { Err(LayoutError::OutOfRange { field, min, max, got }) }
+fn required<T>(field: &'static str, value: Option<T>) -> Result<T, InvalidLayout> {
+    value.ok_or(InvalidLayout::new(field, LayoutRule::Missing))
 }
 
-fn pixels(field: &'static str, got: i64) -> Result<u32, LayoutError> {
-    let got = in_range(field, got, 0, MAX_PIXELS)?;
+fn in_range(field: &'static str, got: i64, min: i64, max: i64) -> Result<i64, InvalidLayout> {
+    if (min..=max).contains(&got) {
+        Ok(got)
+    } else {
+        Err(InvalidLayout::new(field, LayoutRule::OutOfRange { min, max, got }))
+    }
+}
+
+fn pixels(field: &'static str, got: Option<i64>) -> Result<u32, InvalidLayout> {
+    let got = in_range(field, required(field, got)?, 0, MAX_PIXELS)?;
     Ok(u32::try_from(got).expect("checked to be at most 1920"))
 }
 
-fn mode(field: &'static str, code: Option<i64>) -> Result<RenderMode, LayoutError> {
-    let Some(code) = code else { return Ok(RenderMode::Crop) };
-    let known = u8::try_from(code).ok().and_then(RenderMode::from_code);
-    known.ok_or(LayoutError::OutOfRange { field, min: 0, max: 3, got: code })
+fn render_mode(field: &'static str, code: Option<i64>) -> Result<RenderMode, InvalidLayout> {
+    let code = in_range(field, code.unwrap_or(RenderMode::Crop.code().into()), 0, 3)?;
+    Ok(u8::try_from(code).ok().and_then(RenderMode::from_code).expect("0 to 3 are the render modes"))
 }
 
-fn media(field: &'static str, code: Option<i64>) -> Result<MediaId, LayoutError> {
-    Ok(match in_range(field, code.unwrap_or(0), 0, 1)? {
-        0 => MediaId::Main,
-        _ => MediaId::Aux,
-    })
+fn flag(field: &'static str, code: Option<i64>) -> Result<bool, InvalidLayout> {
+    Ok(in_range(field, code.unwrap_or(0), 0, 1)? == 1)
+}
+
+fn media(field: &'static str, code: Option<i64>) -> Result<MediaId, InvalidLayout> {
+    Ok(if flag(field, code)? { MediaId::Aux } else { MediaId::Main })
 }
 
 const fn media_code(media: MediaId) -> i64 {
@@ -253,15 +275,12 @@ const fn media_code(media: MediaId) -> i64 {
     }
 }
 
-/// Clients of the service write the empty string for what they do not set.
-fn given(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.is_empty())
-}
-
-fn user(field: &'static str, text: Option<String>) -> Result<Option<UserId>, LayoutError> {
-    given(text).map(|id| id.parse().map_err(|source| LayoutError::User { field, source })).transpose()
-}
-
-fn image(field: &'static str, text: Option<String>) -> Result<Option<ImageUrl>, LayoutError> {
-    given(text).map(|url| url.parse().map_err(|source| LayoutError::Image { field, source })).transpose()
+/// A text with rules of its own. Clients of the service write the empty string for what they do not set.
+fn parsed<T: std::str::FromStr>(
+    field: &'static str,
+    text: Option<String>,
+    rule: fn(T::Err) -> LayoutRule,
+) -> Result<Option<T>, InvalidLayout> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| InvalidLayout::new(field, rule(error)))
 }

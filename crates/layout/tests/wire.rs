@@ -71,7 +71,7 @@ fn what_breaks_a_rule_is_refused_by_name() {
         json!({ "MixLayoutMode": 4, "MixLayoutList": [window] })
     };
     for (value, says) in [
-        (json!({}), "missing field `MixLayoutMode`"),
+        (json!({}), "MixLayoutMode is missing; change the layout"),
         (json!({ "MixLayoutMode": 0 }), "MixLayoutMode is 0, outside 1 to 4; change the layout"),
         (json!({ "MixLayoutMode": 5 }), "MixLayoutMode is 5, outside 1 to 4"),
         (json!({ "MixLayoutMode": 3, "RenderMode": 4 }), "RenderMode is 4, outside 0 to 3"),
@@ -88,7 +88,11 @@ fn what_breaks_a_rule_is_refused_by_name() {
             json!({ "MixLayoutMode": 1, "MaxResolutionUserId": "a\nb" }),
             "MaxResolutionUserId is not a user id",
         ),
-        (window("Left", json!(1921)), "Left is 1921, outside 0 to 1920; change the layout"),
+        (
+            window("Left", json!(1921)),
+            "window 0 of MixLayoutList: Left is 1921, outside 0 to 1920; change the layout",
+        ),
+        (window("Height", json!(null)), "window 0 of MixLayoutList: Height is missing"),
         (window("Top", json!(-1)), "Top is -1, outside 0 to 1920"),
         (window("Width", json!(1921)), "Width is 1921"),
         (window("Height", json!(i64::MAX)), "Height is 9223372036854775807"),
@@ -97,7 +101,7 @@ fn what_breaks_a_rule_is_refused_by_name() {
         (window("SubBackgroundImage", json!("http://h/$.png")), "SubBackgroundImage is not an image address"),
         (
             json!({ "MixLayoutMode": 4, "MixLayoutList": vec![json!({ "Top": 0, "Left": 0, "Width": 2, "Height": 2 }); 26] }),
-            "26 windows asked for, a layout has at most 25",
+            "MixLayoutList has 26 entries, at most 25",
         ),
     ] {
         let error = read(value.clone()).unwrap_err();

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use clap::{ArgAction, Args};
 use recorder::MixOptions;
+use recorder::api::wire::{AudioParams, MixTranscodeParams, VideoParams};
+use recorder::api::{FillType, Layout, RequestError, SampleRate};
 use recorder::compositor::{Bitmap, Font, MAX_IMAGE_BYTES, Position, Rect, Rgb, TextStyle, TimeZone};
 use recorder::layout::{LargeSide, LayoutParams, StreamId, Template};
-use recorder::mix::{AudioParams, ImageSource, MixLayoutRequest, VideoParams, Watermark, watermarks};
-use recorder::mixer::VideoOptions;
+use recorder::mix::{ImageSource, Watermark, watermarks};
 use recorder::types::{MediaId, Size, with_causes};
 
 type AnyError = Box<dyn Error>;
@@ -106,23 +107,32 @@ impl MixArgs {
     pub fn options(&self, base: MixOptions) -> Result<MixOptions, Box<dyn Error>> {
         let mut options = base;
         let (size, old) = (options.video.size, &options.video);
-        let mut video = VideoParams::default();
-        (video.width, video.height) = self.canvas.unwrap_or((size.width().into(), size.height().into()));
-        video.fps = self.fps.unwrap_or(old.fps.into());
-        video.bit_rate = self.bitrate.unwrap_or(old.bits_per_second.into());
-        video.gop = self.gop.unwrap_or(old.gop_seconds.into());
-        let mut audio = AudioParams::default();
-        audio.sample_rate = match self.audio_rate.unwrap_or(options.audio.sample_rate) {
-            48_000 => 1,
-            44_100 => 2,
-            16_000 => 3,
-            other => return Err(format!("--audio-rate is 48000, 44100 or 16000, not {other}").into()),
+        let (width, height) = self.canvas.unwrap_or((size.width().into(), size.height().into()));
+        let video = VideoParams {
+            width: Some(width),
+            height: Some(height),
+            fps: Some(self.fps.unwrap_or(old.fps.into())),
+            bit_rate: Some(self.bitrate.unwrap_or(old.bits_per_second.into())),
+            gop: Some(self.gop.unwrap_or(old.gop_seconds.into())),
         };
-        audio.channel = self.audio_channels.unwrap_or(options.audio.channels.into());
-        audio.bit_rate = self.audio_bitrate.unwrap_or(options.audio.bits_per_second.into());
+        let rate = self.audio_rate.unwrap_or(options.audio.sample_rate);
+        let is_it = |code: &SampleRate| code.hz() == rate;
+        let Some(rate) =
+            [SampleRate::Hz48000, SampleRate::Hz44100, SampleRate::Hz16000].into_iter().find(is_it)
+        else {
+            return Err(format!("--audio-rate is 48000, 44100 or 16000, not {rate}").into());
+        };
+        let audio = AudioParams {
+            sample_rate: Some(rate.code()),
+            channel: Some(self.audio_channels.unwrap_or(options.audio.channels.into())),
+            bit_rate: Some(self.audio_bitrate.unwrap_or(options.audio.bits_per_second.into())),
+        };
         let (matrix, passthrough) = (options.video.matrix, options.video.passthrough || self.passthrough);
-        let video = VideoOptions::try_from(video)?.with_matrix(matrix).with_passthrough(passthrough);
-        options = options.with_video(video).with_audio(audio.try_into()?);
+        let asked = MixTranscodeParams { video_params: Some(video), audio_params: Some(audio) };
+        let settings = asked.check().map_err(|error| error.message())?;
+        let asked = MixOptions::from_settings(&settings, FillType::LastPicture)?;
+        let video = asked.video.with_matrix(matrix).with_passthrough(passthrough);
+        options = options.with_video(video).with_audio(asked.audio);
         if let Some(path) = &self.font {
             let font = Font::from_bytes(read(path, MAX_FONT_BYTES)?)?;
             options = options.with_font(Arc::new(font)).with_font_file(path.clone());
@@ -165,12 +175,10 @@ fn read_layout(text: &str) -> Result<(LayoutParams, Vec<Watermark>), AnyError> {
         "screen-share" => Template::ScreenShare { large: None, side: LargeSide::Left },
         file if file.ends_with(".json") => {
             let json = read(Path::new(file), 1 << 20)?;
-            let in_file = |error: &dyn Error| format!("--layout: {file}: {}", with_causes(error));
-            let request: MixLayoutRequest = serde_json::from_slice(&json).map_err(|error| in_file(&error))?;
-            let marks =
-                watermarks(request.water_mark_list.unwrap_or_default()).map_err(|error| in_file(&error))?;
-            let layout = request.layout.try_into().map_err(|error| in_file(&error))?;
-            return Ok((layout, marks));
+            let in_file = |error: RequestError| format!("--layout: {file}: {}", error.message());
+            let layout = Layout::from_json(&json).map_err(in_file)?;
+            let marks = watermarks(&layout)?;
+            return Ok((layout.params, marks));
         }
         other => {
             return Err(

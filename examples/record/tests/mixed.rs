@@ -298,17 +298,17 @@ fn damaged_files_in_the_room_take_nobody_down() {
 fn what_the_service_refuses_is_refused_by_name() {
     let out = tempfile::tempdir().unwrap();
     for (args, why) in [
-        (&["--canvas", "1922x1080"][..], "Width is 1922, outside 16 to 1920"),
-        (&["--canvas", "1920x1082"], "more pixels than 1920x1080"),
+        (&["--canvas", "1922x1080"][..], "VideoParams.Width is 1922, range 16..1920"),
+        (&["--canvas", "1920x1082"], "VideoParams has 2077440 pixels, at most 2073600"),
         (&["--canvas", "641x360"], "even"),
         (&["--canvas", "640"], "WIDTHxHEIGHT"),
-        (&["--fps", "61"], "Fps is 61, outside 1 to 60"),
+        (&["--fps", "61"], "Fps is 61, range 1..60"),
         (&["--fps", "-1"], "Fps is -1"),
-        (&["--bitrate", "63999"], "BitRate is 63999, outside 64000 to 8192000"),
+        (&["--bitrate", "63999"], "BitRate is 63999, range 64000..8192000"),
         (&["--gop", "0"], "Gop is 0"),
         (&["--audio-rate", "22050"], "48000, 44100 or 16000"),
         (&["--audio-channels", "3"], "Channel is 3"),
-        (&["--audio-bitrate", "128001"], "BitRate is 128001, outside 32000 to 128000"),
+        (&["--audio-bitrate", "128001"], "BitRate is 128001, range 32000..128000"),
         (&["--layout", "mosaic"], "grid, floating, screen-share or a .json file"),
         (&["--layout", "/nowhere.json"], "/nowhere.json"),
         (&["--large", "alice"], "large window"),
@@ -326,12 +326,13 @@ fn what_the_service_refuses_is_refused_by_name() {
     let output = record(out.path(), &["--fps", "15"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("--fps needs --mode mixed"));
     for (json, why) in [
-        ("{", "EOF"),
-        (r#"{"MixLayoutMode": 5}"#, "MixLayoutMode is 5, outside 1 to 4"),
+        ("{", "the request is not JSON: line 1, column 1"),
+        (r#"{"MixLayoutMode": 5}"#, "MixLayoutMode is 5, range 1..4"),
         (
             r#"{"MixLayoutMode": 3, "WaterMarkList": [{"WaterMarkType": 1}]}"#,
-            "watermark 0 has no WaterMarkChar",
+            "WaterMarkList.0.WaterMarkChar is missing",
         ),
+        (r#"{"MixLayoutMode": 3, "Grid": 1}"#, "Grid is not recognized"),
         (
             r#"{"MixLayoutMode": 4, "MixLayoutList": [{"Top": 0, "Left": 0, "Width": 640, "Height": 10}]}"#,
             "window 0 of MixLayoutList reaches to 640,10",

@@ -109,11 +109,6 @@ impl<'a> At<'a> {
         })
     }
 
-    /// 0 or 1.
-    pub(super) fn flag(&self, name: &'static str, value: Option<i64>) -> Result<bool, RequestError> {
-        Ok(self.integer(name, value, 0, 0..=1)? == 1)
-    }
-
     /// At most so many.
     pub(super) fn list<T>(&self, list: &[T], max: usize) -> Result<(), RequestError> {
         if list.len() > max { Err(self.error(Problem::TooMany { got: list.len(), max })) } else { Ok(()) }

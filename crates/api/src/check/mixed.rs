@@ -1,18 +1,16 @@
-use recorder_layout::{
-    AudioOnlyUsers, CustomWindow, ImageUrl, LargeSide, LayoutParams, MAX_WINDOWS, Placeholders, RenderMode,
-    Rgb, StreamId, Template, Transparency,
-};
-use recorder_types::{MediaId, Size};
+use recorder_layout::{CustomWindow, ImageUrl, InvalidLayout, LayoutParams, LayoutRule, Rgb, Template};
+use recorder_types::Size;
 
 use super::at::{At, given};
 use super::coded::{SampleRate, WaterMarkPosition};
-use crate::error::{Problem, RequestError, TextRule};
-use crate::wire;
+use crate::action::MAX_BODY_BYTES;
+use crate::error::{FieldPath, Problem, RequestError, TextRule};
+use crate::{read, tree, wire};
 
 /// Most watermarks of a recording.
 pub const MAX_WATERMARKS: usize = 25;
 
-/// Largest side of a canvas, and of a window's numbers.
+/// Largest side of a canvas.
 const MAX_SIDE: i64 = 1920;
 /// Most pixels of a canvas.
 const MAX_AREA: i64 = 1920 * 1080;
@@ -22,7 +20,7 @@ const MIN_SIDE: i64 = 16;
 const MAX_GOP: i64 = 3600;
 /// Largest number of a watermark's place and size.
 const MAX_WATERMARK: i64 = 2560;
-/// Largest font, in pixels. Ours, as in `recorder-compositor`.
+/// Largest font, in pixels. Ours: as large as `recorder-compositor` draws it.
 const MAX_FONT: i64 = 1024;
 /// Longest text of a watermark, in bytes. Ours.
 const MAX_CHARS: usize = 1024;
@@ -142,14 +140,9 @@ impl std::str::FromStr for WaterMarkFont {
     }
 }
 
-impl MixSettings {
-    pub(super) fn check(
-        root: &At<'_>,
-        transcode: wire::MixTranscodeParams,
-        layout: Option<wire::MixLayoutParams>,
-    ) -> Result<Self, RequestError> {
-        let at = root.member("MixTranscodeParams");
-        let mut settings = Self {
+impl Default for MixSettings {
+    fn default() -> Self {
+        Self {
             canvas: Size::new(360, 640).expect("neither side is zero"),
             fps: 15,
             video_bit_rate: 550_000,
@@ -157,16 +150,32 @@ impl MixSettings {
             sample_rate: SampleRate::Hz48000,
             channels: 2,
             audio_bit_rate: 64_000,
-            layout: Layout::check(&root.member("MixLayoutParams"), layout)?,
-        };
-        if let Some(video) = transcode.video_params {
-            settings.take_video(&at.member("VideoParams"), &video)?;
+            layout: Layout::default(),
         }
-        if let Some(audio) = transcode.audio_params {
-            settings.take_audio(&at.member("AudioParams"), &audio)?;
-        }
+    }
+}
+
+impl MixSettings {
+    pub(super) fn check(
+        root: &At<'_>,
+        transcode: wire::MixTranscodeParams,
+        layout: Option<wire::MixLayoutParams>,
+    ) -> Result<Self, RequestError> {
+        let mut settings =
+            Self { layout: Layout::check(&root.member("MixLayoutParams"), layout)?, ..Self::default() };
+        settings.take(&root.member("MixTranscodeParams"), transcode)?;
         settings.layout.check_canvas(settings.canvas)?;
         Ok(settings)
+    }
+
+    fn take(&mut self, at: &At<'_>, transcode: wire::MixTranscodeParams) -> Result<(), RequestError> {
+        if let Some(video) = transcode.video_params {
+            self.take_video(&at.member("VideoParams"), &video)?;
+        }
+        if let Some(audio) = transcode.audio_params {
+            self.take_audio(&at.member("AudioParams"), &audio)?;
+        }
+        Ok(())
     }
 
     fn take_video(&mut self, at: &At<'_>, video: &wire::VideoParams) -> Result<(), RequestError> {
@@ -197,53 +206,24 @@ fn side(at: &At<'_>, name: &'static str, value: Option<i64>) -> Result<u32, Requ
 }
 
 impl Layout {
+    /// Reads `MixLayoutParams` as an object of its own, such as from a file; [`wire::MixLayoutParams::check`].
+    ///
+    /// # Errors
+    /// As [`Request::from_json`](crate::Request::from_json); paths begin with a member.
+    pub fn from_json(json: &[u8]) -> Result<Self, RequestError> {
+        let root = |problem| RequestError { path: FieldPath::default(), problem };
+        if json.len() > MAX_BODY_BYTES {
+            return Err(root(Problem::TooLarge { got: json.len(), max: MAX_BODY_BYTES }));
+        }
+        read::read::<wire::MixLayoutParams>(&tree::from_json(json).map_err(root)?)?.check()
+    }
+
     /// The grid where the object is absent; with it, `MixLayoutMode` is required.
     pub(super) fn check(at: &At<'_>, wire: Option<wire::MixLayoutParams>) -> Result<Self, RequestError> {
         let Some(wire) = wire else { return Ok(Self::default()) };
-        let mode: u8 = at.required_number("MixLayoutMode", wire.mix_layout_mode, 1..=4)?;
-        let list = wire.mix_layout_list.unwrap_or_default();
-        let list_at = at.member("MixLayoutList");
-        list_at.list(&list, MAX_WINDOWS)?;
-        let windows = list
-            .into_iter()
-            .enumerate()
-            .map(|(index, window)| check_window(&list_at.item(index), window))
-            .collect::<Result<Vec<_>, _>>()?;
-        let large_media = media(at, wire.media_id)?;
-        let large = at
-            .parsed("MaxResolutionUserId", wire.max_resolution_user_id)?
-            .map(|user| StreamId { user, media: large_media });
-        let right = at.flag("MaxResolutionUserAlign", wire.max_resolution_user_align)?;
-        let template = match mode {
-            1 => Template::Floating { large },
-            2 => {
-                Template::ScreenShare { large, side: if right { LargeSide::Right } else { LargeSide::Left } }
-            }
-            4 => Template::Custom(windows),
-            _ => Template::Grid,
-        };
-        let placeholders = if at.flag("PlaceHolderMode", wire.place_holder_mode)? {
-            Placeholders::AllNamed
-        } else {
-            Placeholders::PublishersOnly
-        };
-        let audio_only = match wire.pure_audio_disable_layout {
-            Some(true) => AudioOnlyUsers::Hidden,
-            Some(false) | None => AudioOnlyUsers::Window,
-        };
-        let params = LayoutParams::new(template)
-            .with_mode(render_mode(at, "RenderMode", wire.render_mode)?)
-            .with_background(at.parsed("BackGroundColor", wire.back_ground_color)?.unwrap_or(Rgb::BLACK))
-            .with_background_image(
-                at.parsed("BackgroundImageUrl", wire.background_image_url)?,
-                render_mode(at, "BackgroundImageRenderMode", wire.background_image_render_mode)?,
-            )
-            .with_placeholder_image(
-                at.parsed("DefaultSubBackgroundImage", wire.default_sub_background_image)?,
-                placeholders,
-            )
-            .with_audio_only(audio_only);
-        let marks = wire.water_mark_list.unwrap_or_default();
+        let (params, marks) = wire.into_parts();
+        let params = LayoutParams::try_from(params).map_err(|error| invalid_layout(at, error))?;
+        let marks = marks.unwrap_or_default();
         let marks_at = at.member("WaterMarkList");
         marks_at.list(&marks, MAX_WATERMARKS)?;
         let watermarks = marks
@@ -286,19 +266,59 @@ impl Layout {
     }
 }
 
-fn check_window(at: &At<'_>, wire: wire::MixLayout) -> Result<CustomWindow, RequestError> {
-    let sides = [("Top", wire.top), ("Left", wire.left), ("Width", wire.width), ("Height", wire.height)];
-    let rect = check_rect(at, sides, MAX_SIDE)?;
-    let media = media(at, wire.media_id)?;
-    let alpha = at.number("Alpha", wire.alpha, 0, 0..=255)?;
-    let mut window = CustomWindow::new(rect.left, rect.top, rect.width, rect.height)
-        .with_layer(wire.image_layer.unwrap_or(0))
-        .with_alpha(Transparency::new(alpha))
-        .with_mode(render_mode(at, "RenderMode", wire.render_mode)?)
-        .with_placeholder(at.parsed("SubBackgroundImage", wire.sub_background_image)?);
-    window.user = at.parsed("UserId", wire.user_id)?;
-    window.media = media;
-    Ok(window)
+/// What `recorder-layout` refuses, at its place in a request.
+fn invalid_layout(at: &At<'_>, error: InvalidLayout) -> RequestError {
+    let list = at.member("MixLayoutList");
+    let window = error.window.map(|index| list.item(index));
+    let field = window.as_ref().unwrap_or(at).member(error.field);
+    match error.rule {
+        LayoutRule::Missing => field.error(Problem::Missing),
+        LayoutRule::OutOfRange { min, max, got } => field.error(Problem::OutOfRange { got, min, max }),
+        LayoutRule::TooMany { got, max } => field.error(Problem::TooMany { got, max }),
+        LayoutRule::Colour(rule) => field.rule(rule),
+        LayoutRule::Image(rule) => field.rule(rule),
+        LayoutRule::User(rule) => field.rule(rule),
+    }
+}
+
+impl wire::MixTranscodeParams {
+    /// What it means, with the grid as layout. Paths of errors begin with a member.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(self) -> Result<MixSettings, RequestError> {
+        let mut settings = MixSettings::default();
+        settings.take(&At::ROOT, self)?;
+        Ok(settings)
+    }
+}
+
+impl wire::MixLayoutParams {
+    /// What it means. It is not known yet to fit a canvas: [`Layout::check_canvas`]. Paths of errors begin with a member.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(self) -> Result<Layout, RequestError> {
+        Layout::check(&At::ROOT, Some(self))
+    }
+
+    fn into_parts(self) -> (recorder_layout::MixLayoutParams, Option<Vec<wire::WaterMark>>) {
+        let layout = recorder_layout::MixLayoutParams {
+            mix_layout_mode: self.mix_layout_mode,
+            mix_layout_list: self.mix_layout_list,
+            back_ground_color: self.back_ground_color,
+            max_resolution_user_id: self.max_resolution_user_id,
+            media_id: self.media_id,
+            background_image_url: self.background_image_url,
+            place_holder_mode: self.place_holder_mode,
+            background_image_render_mode: self.background_image_render_mode,
+            default_sub_background_image: self.default_sub_background_image,
+            render_mode: self.render_mode,
+            max_resolution_user_align: self.max_resolution_user_align,
+            pure_audio_disable_layout: self.pure_audio_disable_layout,
+        };
+        (layout, self.water_mark_list)
+    }
 }
 
 fn check_watermark(at: &At<'_>, wire: wire::WaterMark) -> Result<WaterMark, RequestError> {
@@ -345,15 +365,6 @@ fn check_rect(
 ) -> Result<PixelRect, RequestError> {
     let read = |(name, value): (&'static str, Option<i64>)| at.required_number(name, value, 0..=max);
     Ok(PixelRect { top: read(top)?, left: read(left)?, width: read(width)?, height: read(height)? })
-}
-
-fn render_mode(at: &At<'_>, name: &'static str, value: Option<i64>) -> Result<RenderMode, RequestError> {
-    let code = at.number(name, value, RenderMode::Crop.code().into(), 0..=3)?;
-    Ok(RenderMode::from_code(code).expect("0 to 3 are the render modes"))
-}
-
-fn media(at: &At<'_>, value: Option<i64>) -> Result<MediaId, RequestError> {
-    Ok(if at.flag("MediaId", value)? { MediaId::Aux } else { MediaId::Main })
 }
 
 /// `#RRGGBB` or `0xRRGGBB`: the API does not say which.

@@ -1,3 +1,5 @@
+pub use recorder_layout::MixLayout;
+
 use super::wire;
 
 wire! {
@@ -36,8 +38,7 @@ wire! {
         bit_rate: i64,
     }
 
-    /// Layout of a mixed recording. As in `recorder-layout`, but with watermarks, and with required members that can be
-    /// missing, so that they can be named.
+    /// Layout of a mixed recording: that of `recorder-layout`, and watermarks.
     ///
     /// # Specification
     /// `trtc-api.md` section 6.1.
@@ -68,33 +69,6 @@ wire! {
         max_resolution_user_align: i64,
         /// Users without video get no window.
         pure_audio_disable_layout: bool,
-    }
-
-    /// A window of `MixLayoutList`.
-    ///
-    /// # Specification
-    /// `trtc-api.md` section 6.2.
-    MixLayout {
-        /// Required. Pixels, 0 to 1920.
-        top: i64,
-        /// Required. Pixels, 0 to 1920.
-        left: i64,
-        /// Required. Pixels, 0 to 1920.
-        width: i64,
-        /// Required. Pixels, 0 to 1920.
-        height: i64,
-        /// User shown.
-        user_id: String,
-        /// 0 opaque to 255 fully transparent.
-        alpha: i64,
-        /// Fitting, 0 to 3, default 1.
-        render_mode: i64,
-        /// 0 main, 1 auxiliary.
-        media_id: i64,
-        /// Lower is further back.
-        image_layer: i64,
-        /// Placeholder image of this window.
-        sub_background_image: String,
     }
 
     /// A watermark: a type, and the one object for it.

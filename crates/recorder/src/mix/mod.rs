@@ -1,12 +1,11 @@
-//! What a mixed recording is asked for, in the words of the recording API and checked.
+//! What is drawn over a mixed recording, and what the parameters of the recording API make of one (feature `api`).
 
 mod error;
-mod transcode;
+#[cfg(feature = "api")]
+mod settings;
 mod watermark;
 
-pub use error::MixParamsError;
-pub use transcode::{AudioParams, MixTranscodeParams, VideoParams};
-pub use watermark::{
-    ImageSource, MixLayoutRequest, WaterMark, WaterMarkChar, WaterMarkImage, WaterMarkTimestamp, Watermark,
-    watermarks,
-};
+pub use error::WatermarkError;
+#[cfg(feature = "api")]
+pub use settings::watermarks;
+pub use watermark::{ImageSource, Watermark};

@@ -4,8 +4,6 @@ mod auto;
 mod life;
 #[cfg(test)]
 mod load;
-#[cfg(feature = "mix")]
-mod mix;
 #[cfg(test)]
 mod model;
 mod options;

@@ -79,7 +79,7 @@ pub fn task_options(request: &CreateRecording, task: TaskId) -> Result<TaskOptio
         RecordMode::SingleStream => {}
         #[cfg(feature = "mix")]
         RecordMode::Mixed(settings) => {
-            options.mix = Some(super::mix::mix_options(settings, record.fill)?);
+            options.mix = Some(crate::MixOptions::from_settings(settings, record.fill)?);
         }
         #[cfg(not(feature = "mix"))]
         RecordMode::Mixed(_) => return Err(InvalidTask::Mixed),

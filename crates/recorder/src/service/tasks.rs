@@ -337,7 +337,7 @@ impl Service {
         }
         #[cfg(feature = "mix")]
         if canvas.is_some() {
-            let watermarks = super::mix::watermarks(&request.layout)?;
+            let watermarks = crate::mix::watermarks(&request.layout)?;
             self.0.send(&recording, RoomEvent::Layout { layout: request.layout.params.clone(), watermarks });
         }
         self.0.send(&recording, RoomEvent::Subscribe { subscription });

@@ -22,7 +22,7 @@ use super::file_set::Stream;
 use super::options::StreamSelection;
 use super::shed::Shed;
 use super::track::{Track, TrackSample, on_grid};
-use crate::mix::{ImageSource, MixParamsError, Watermark};
+use crate::mix::{ImageSource, Watermark, WatermarkError};
 
 /// How long the mix waits for a room that has become empty: if nobody comes back, the recording ends with the last
 /// one who was there.
@@ -165,7 +165,7 @@ impl fmt::Debug for MixOptions {
 pub enum MixOptionsError {
     /// The watermarks do not fit the canvas.
     #[error("the watermarks cannot be shown")]
-    Watermarks(#[source] MixParamsError),
+    Watermarks(#[source] WatermarkError),
     /// The layout does not fit the canvas.
     #[error("the layout cannot be shown")]
     Layout(#[source] LayoutError),
@@ -428,11 +428,12 @@ impl RoomMix {
         }
     }
 
-    /// The task is `behind` at `at`: leaves work out, or takes it up again.
-    pub(super) fn observe(&mut self, at: RoomTime, behind: RoomTime) {
-        let Some(mixer) = &mut self.mixer else { return };
+    /// The task is `behind` at `at`: leaves work out, or takes it up again. Gives what is left out from now on, if that
+    /// is something else.
+    pub(super) fn observe(&mut self, at: RoomTime, behind: RoomTime) -> Option<Shedding> {
+        let mixer = self.mixer.as_mut()?;
         let before = self.shed.now();
-        let Some(shedding) = self.shed.observe(at, behind) else { return };
+        let shedding = self.shed.observe(at, behind)?;
         mixer.set_shedding(shedding);
         let behind_ms = behind.round_to_millis();
         if shedding > before {
@@ -440,6 +441,7 @@ impl RoomMix {
         } else {
             tracing::info!(?shedding, behind_ms, "the mix takes up work again");
         }
+        Some(shedding)
     }
 
     pub(super) fn report(&self) -> MixReport {
@@ -481,7 +483,7 @@ fn check(layout: &LayoutParams, watermarks: &[Watermark], canvas: Size) -> Resul
     arrange(layout, canvas, &[]).map_err(MixOptionsError::Layout)?;
     if watermarks.len() > MAX_WATERMARKS {
         let got = watermarks.len();
-        return Err(MixOptionsError::Watermarks(MixParamsError::TooManyWatermarks { got }));
+        return Err(MixOptionsError::Watermarks(WatermarkError::TooMany { got }));
     }
     let mut marks = (0..).zip(watermarks);
     marks.try_for_each(|(index, mark)| mark.check(index, canvas)).map_err(MixOptionsError::Watermarks)
