@@ -503,6 +503,7 @@ fn work_is_left_out_when_the_task_is_behind_and_taken_up_again() {
     steps.dedup();
     use recorder::mixer::Shedding::{HalfRate, Nothing, QuarterRate, Tiles};
     assert_eq!(steps, [Nothing, Tiles, HalfRate, QuarterRate, HalfRate, Tiles, Nothing]);
+    assert_eq!(sim.output.shedding, steps[1..], "each is told");
     let stats = sim.core.mix_report().unwrap().stats;
     assert_eq!(stats.pictures + stats.shed, 60 * 15);
     let seen = seen(&sim);

@@ -83,6 +83,10 @@ pub(super) struct Driver {
     /// What happens in the room, where that is written down.
     #[cfg(feature = "mix")]
     timeline: Timeline,
+    #[cfg(feature = "mix")]
+    on_shedding: Option<super::options::SheddingSink>,
+    #[cfg(feature = "metrics")]
+    meters: super::meters::Meters,
     /// Segments that are not delivered, held until the files with their media are.
     held_back: Vec<RecordedSet>,
     over: bool,
@@ -192,6 +196,10 @@ impl Driver {
             made: Vec::new(),
             #[cfg(feature = "mix")]
             timeline: Timeline::Unwritten,
+            #[cfg(feature = "mix")]
+            on_shedding: options.on_shedding.clone(),
+            #[cfg(feature = "metrics")]
+            meters: super::meters::Meters::default(),
             held_back: Vec::new(),
             over: false,
             cleaned: false,
@@ -208,6 +216,8 @@ impl Driver {
         let mut telling: Option<Pin<Box<dyn Future<Output = u64> + Send>>> = None;
         while !self.over {
             self.commit();
+            #[cfg(feature = "metrics")]
+            self.meters.tell(&self.core, self.unfollowed, self.uploader.backlog());
             if telling.is_none() {
                 telling = self.telling();
             }
@@ -261,6 +271,11 @@ impl Driver {
             }
         }
         self.commit();
+        #[cfg(feature = "metrics")]
+        {
+            self.meters.tell(&self.core, self.unfollowed, self.uploader.backlog());
+            self.meters = super::meters::Meters::default(); // before anybody is told that it is over
+        }
         while let Some(told) = telling.take().or_else(|| self.telling()) {
             let through = told.await;
             self.journal.told(through);
@@ -647,6 +662,14 @@ impl Driver {
                 }
                 #[cfg(feature = "mix")]
                 Action::Timeline { name, entry } => self.timeline.add(&self.spool, &name, &entry),
+                #[cfg(feature = "mix")]
+                Action::Shedding { now } => {
+                    #[cfg(feature = "metrics")]
+                    super::meters::shedding(now);
+                    if let Some(sink) = &self.on_shedding {
+                        sink(now);
+                    }
+                }
                 Action::RequestKeyFrame { user, media } => {
                     if let Some(sink) = &self.on_key_frame {
                         sink(&user, media);

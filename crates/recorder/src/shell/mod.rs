@@ -7,6 +7,8 @@ mod files;
 #[cfg(feature = "mix")]
 mod images;
 mod journal;
+#[cfg(feature = "metrics")]
+mod meters;
 #[cfg(feature = "mix")]
 mod mix_journal;
 mod notify;

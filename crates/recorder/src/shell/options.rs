@@ -86,12 +86,16 @@ pub struct RecordingOptions {
     pub note: Option<String>,
     pub(super) on_callback: Option<CallbackSink>,
     pub(super) on_key_frame: Option<KeyFrameSink>,
+    #[cfg(feature = "mix")]
+    pub(super) on_shedding: Option<SheddingSink>,
     #[cfg(feature = "http")]
     pub(super) deliverer: Option<recorder_callback::Deliverer>,
 }
 
 pub(super) type CallbackSink = Arc<dyn Fn(&CallbackBody) + Send + Sync>;
 pub(super) type KeyFrameSink = Arc<dyn Fn(&UserId, MediaId) + Send + Sync>;
+#[cfg(feature = "mix")]
+pub(super) type SheddingSink = Arc<dyn Fn(recorder_mixer::Shedding) + Send + Sync>;
 
 impl RecordingOptions {
     /// Records `task` into `bucket` by the system's clock and tells nobody.
@@ -111,6 +115,8 @@ impl RecordingOptions {
             note: None,
             on_callback: None,
             on_key_frame: None,
+            #[cfg(feature = "mix")]
+            on_shedding: None,
             #[cfg(feature = "http")]
             deliverer: None,
         }
@@ -181,6 +187,19 @@ impl RecordingOptions {
         sink: impl Fn(&UserId, MediaId) + Send + Sync + 'static,
     ) -> Self {
         self.on_key_frame = Some(Arc::new(sink));
+        self
+    }
+
+    /// Calls `sink` when a mix leaves out more work because the machine is too slow
+    /// ([`MixOptions::shed_after`](crate::MixOptions::shed_after)), or takes it up again, with what it leaves out from now on;
+    /// on the task's thread.
+    #[cfg(feature = "mix")]
+    #[must_use]
+    pub fn with_on_shedding(
+        mut self,
+        sink: impl Fn(recorder_mixer::Shedding) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_shedding = Some(Arc::new(sink));
         self
     }
 

@@ -25,6 +25,8 @@ impl Recorder {
     /// A recorder that spools by `options`.
     #[must_use]
     pub fn new(options: RecorderOptions) -> Self {
+        #[cfg(feature = "metrics")]
+        super::meters::describe();
         Self { options: Arc::new(options) }
     }
 

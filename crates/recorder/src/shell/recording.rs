@@ -121,6 +121,15 @@ impl Recording {
 
     /// As [`Recording::event`], for one that happened at `now`.
     pub(crate) fn try_event_at(&self, now: Now, event: RoomEvent) -> Result<(), SendError> {
+        let sent = self.try_send(now, event);
+        #[cfg(feature = "metrics")]
+        if sent == Err(SendError::Full) {
+            super::meters::queue_is_full();
+        }
+        sent
+    }
+
+    fn try_send(&self, now: Now, event: RoomEvent) -> Result<(), SendError> {
         let room = match self.weight(&event) {
             0 => None,
             bytes => Some(self.room.clone().try_acquire_many_owned(bytes).map_err(|_| SendError::Full)?),

@@ -208,6 +208,12 @@ pub enum Action {
         /// Its address, which comes from outside.
         url: recorder_layout::ImageUrl,
     },
+    /// The mix leaves out other work than before ([`TaskCore::observe_delay`]): tell who runs the machine.
+    #[cfg(feature = "mix")]
+    Shedding {
+        /// From now on.
+        now: recorder_mixer::Shedding,
+    },
     /// Append a line to the timeline, which is delivered like a segment when nothing more is recorded.
     #[cfg(feature = "mix")]
     Timeline {

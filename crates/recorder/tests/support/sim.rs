@@ -77,6 +77,9 @@ pub struct Output {
     pub log: String,
     pub payloads: Vec<(u64, Payload)>,
     pub key_frames: Vec<(UserId, MediaId)>,
+    /// What a mix left out from then on.
+    #[cfg(feature = "mix")]
+    pub shedding: Vec<recorder::mixer::Shedding>,
     /// Closed segments.
     pub segments: BTreeMap<String, Vec<u8>>,
     /// Names of the segments of each set in order.
@@ -322,6 +325,8 @@ impl Output {
             }
             #[cfg(feature = "mix")]
             Action::Timeline { entry, .. } => write!(self.log, "{}", entry.to_line().unwrap()).unwrap(),
+            #[cfg(feature = "mix")]
+            Action::Shedding { now } => self.shedding.push(now),
             Action::RequestKeyFrame { user, media } => {
                 writeln!(self.log, "key frame wanted: {user} {media}").unwrap();
                 self.key_frames.push((user, media));

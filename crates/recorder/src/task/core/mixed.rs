@@ -140,7 +140,8 @@ impl TaskCore {
     /// what comes out depends on it.
     pub fn observe_delay(&mut self, now: Now, behind: RoomTime) {
         if let Some(mix) = &mut self.mix {
-            mix.observe(now.room, behind);
+            let changed = mix.observe(now.room, behind);
+            self.actions.extend(changed.map(|now| Action::Shedding { now }));
         }
     }
 
