@@ -14,8 +14,8 @@ pub struct VideoOptions {
     pub bits_per_second: u32,
     /// Seconds from one key frame to the next.
     pub gop_seconds: u16,
-    /// The matrix of the pictures; `None` takes that of the first source, or, without one at the start, what the
-    /// size implies.
+    /// The matrix of the pictures; `None` takes that of the first source, or, without one at the start or within
+    /// [`Mixer::LOOK_AHEAD`](crate::Mixer::LOOK_AHEAD) of it, what the size implies.
     pub matrix: Option<Matrix>,
     /// Whether a video that fills the canvas by itself, in the canvas' size, in the order of decoding and with nothing over
     /// it, is given out as it came in, at its own rate and bit rate, from its next key frame on. Default: no.

@@ -233,11 +233,10 @@ impl PictureMix {
         }
         let options = &self.options;
         let windows = self.scene.windows.iter();
-        let first = windows.filter_map(|window| streams.picture(window.user.as_ref()?)).next();
-        let matrix = options.matrix.unwrap_or_else(|| match first {
-            Some(picture) => picture.colour().matrix,
-            None => Colour::implied_by(options.size).matrix,
-        });
+        // Sound often begins some milliseconds before the first picture: one that is known is as good as one that is due.
+        let first = windows.filter_map(|window| streams.colour(window.user.as_ref()?)).next();
+        let implied = Colour::implied_by(options.size);
+        let matrix = options.matrix.unwrap_or(first.unwrap_or(implied).matrix);
         let colour = Colour { matrix, range: Range::Limited };
         let canvas = Canvas::new(options.size, colour, self.scene.background, options.level)?;
         let per_key = u32::from(options.fps).saturating_mul(options.gop_seconds.into());

@@ -197,6 +197,16 @@ impl Streams {
         })
     }
 
+    /// What the samples of a participant's video mean, once a picture of it is known, due or not.
+    pub(crate) fn colour(&self, (user, media): &(UserId, MediaId)) -> Option<Colour> {
+        self.streams.iter().rev().find_map(|stream| match &stream.media {
+            Media::Video(view) if stream.id.user == *user && stream.id.media == *media => {
+                view.first().map(colour_of)
+            }
+            _ => None,
+        })
+    }
+
     /// Adds all sound from position `at` on, which is `now`, to `mix`.
     pub(crate) fn mix_into(
         &mut self,

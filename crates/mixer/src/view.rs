@@ -164,6 +164,11 @@ impl View {
         self.shown.as_ref()
     }
 
+    /// The first picture that is known, due or not.
+    pub(crate) fn first(&self) -> Option<&Shown> {
+        self.shown.as_ref().or(self.early.front())
+    }
+
     /// How many pictures were shown: another number, another picture.
     pub(crate) const fn count(&self) -> u64 {
         self.count

@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use recorder_codec::{H264Encoder, H264EncoderOptions, I420, PictureKind, VideoEncoder, YuvMatrix};
+use recorder_codec::{
+    DecodedPicture, H264Decoder, H264DecoderOptions, H264Encoder, H264EncoderOptions, I420, PictureKind,
+    VideoDecoder, VideoEncoder, YuvMatrix,
+};
 use recorder_compositor::{Bitmap, Colour, Matrix, PictureBuffer, Range, Rect, RenderMode, Rgb, Tile};
 use recorder_hls::{AccessUnit, Action, PlaylistHeader, PlaylistText, Segmenter, SegmenterOptions, Streams};
 use recorder_mixer::{Image, Mark, Mixed, Scene, Unit, Window};
 use recorder_mp4::{AvcPacker, MovieIndex, MovieWriter, ParameterSets, SampleInfo, TrackSetup};
 use recorder_testkit::ffmpeg;
 use recorder_types::{
-    H264Config, MediaId, NalFraming, RoomTime, Size, Timescale, Timestamp, TrackConfig, UnixMillis,
+    H264Config, MediaId, NalFraming, RoomTime, Sample, Size, Timescale, Timestamp, TrackConfig, UnixMillis,
 };
 use support::{SIZE, drain, h264, mixer, options, video};
 
@@ -140,6 +143,35 @@ fn write_hls(folder: &Path, pictures: &[(RoomTime, Bytes)]) -> PathBuf {
     let path = folder.join("mix.m3u8");
     std::fs::write(&path, playlist.to_string()).unwrap();
     path
+}
+
+/// Sound begins a little before the pictures, as in most files: the canvas has their matrix and not that of its size, which
+/// would be BT.601.
+#[test]
+fn the_matrix_is_that_of_the_first_source_that_is_known() {
+    for (from, expected) in [(21, Matrix::Bt709), (299, Matrix::Bt709), (301, Matrix::Bt601)] {
+        let mut mixer = mixer(options());
+        mixer.set_scene(RoomTime::ZERO, scene(Rgb::BLACK, Matrix::Bt709)).unwrap();
+        mixer.publish(RoomTime::ZERO, video("ann"), h264()).unwrap();
+        for unit in camera(Rgb::BLACK, Matrix::Bt709) {
+            let at = unit.pts.saturating_add(RoomTime::from_millis(from));
+            mixer.push(&video("ann"), Unit { pts: at, dts: at, data: unit.data }).unwrap();
+        }
+        mixer.advance(RoomTime::from_secs(1)).unwrap();
+        let sets = drain(&mut mixer).into_iter().find_map(|one| match one {
+            Mixed::Picture { data, .. } => Some(data),
+            Mixed::Sound { .. } => None,
+        });
+        let mut decoder = H264Decoder::new(&annex_b(), &H264DecoderOptions::default()).unwrap();
+        let mut told = None;
+        let mut sink = |picture: &DecodedPicture<'_>| told = picture.colour.matrix;
+        decoder
+            .decode(&Sample::new(Timestamp::new(0, Timescale::HZ_90000), sets.unwrap()), &mut sink)
+            .unwrap();
+        decoder.flush(&mut sink).unwrap();
+        let code = if expected == Matrix::Bt709 { [1, 1] } else { [5, 6] };
+        assert!(told.is_some_and(|told| code.contains(&told)), "pictures after {from} ms: {told:?}");
+    }
 }
 
 #[test]
