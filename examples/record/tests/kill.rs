@@ -1,7 +1,9 @@
 //! A process that is killed at any moment loses no segment that it had closed: recovery delivers them and goes on.
 //!
 //! 30 points, or as many as `RECORDER_KILLS` says; `RECORDER_SEED` chooses others. Exact points by `strace` and
-//! `prlimit`, where they are there and may.
+//! `prlimit`, where they are there and may. The rooms are of real media where the corpus is there. What is not as in a
+//! run that nobody interferes with is decoded by FFmpeg, and played in a browser for two points where
+//! `RECORDER_PLAY_CHECK` names the `play-check.mjs` of the corpus' tools.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -12,10 +14,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use recorder::callback::{CallbackBody, Payload};
 use recorder_testkit::aac::{Layout, silent_adts};
+use recorder_testkit::ffmpeg::{self, Verdict};
 use recorder_testkit::h264::Pictures;
+use recorder_testkit::media::media_file;
 use recorder_types::Size;
 use support::files;
+use tokio::runtime::Runtime;
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+/// A PES packet of a picture, at most, with its share of sound in between.
+const OPEN_PES: usize = 188 * 150;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -38,11 +49,13 @@ impl Random {
 
 struct Place {
     root: tempfile::TempDir,
+    /// Who is told what happens.
+    told: Option<String>,
 }
 
 impl Place {
-    fn new() -> Self {
-        Self { root: tempfile::tempdir().unwrap() }
+    fn new(told: Option<String>) -> Self {
+        Self { root: tempfile::tempdir().unwrap(), told }
     }
 
     fn out(&self) -> PathBuf {
@@ -56,13 +69,18 @@ impl Place {
     fn record(&self, args: &[String]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_record"));
         command.args(["--start-time", "1700000000000", "--task-id", "task01", "-q", "--out"]);
-        command.arg(self.out()).arg("--spool").arg(self.spool()).args(args);
+        command.arg(self.out()).arg("--spool").arg(self.spool()).args(args).args(self.callback());
         command
+    }
+
+    fn callback(&self) -> Vec<&str> {
+        self.told.as_deref().map_or(Vec::new(), |url| vec!["--allow-private-urls", "--callback", url])
     }
 
     fn recover(&self, with: Option<&Path>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_record"));
         command.args(["--start-time", "1700010000000", "-q", "--recover"]).arg(self.spool());
+        command.args(self.callback());
         if let Some(file) = with {
             command.arg("--participant").arg(format!("dave={}", file.display()));
         }
@@ -78,10 +96,15 @@ impl Place {
 }
 
 /// Runs `command` and kills it after `patience`, unless it ends before: then its status is given.
-fn kill_after(mut command: Command, patience: Duration) -> Option<ExitStatus> {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+fn kill_after(command: Command, patience: Duration) -> Option<ExitStatus> {
     let until = Instant::now() + patience;
-    while Instant::now() < until {
+    kill_when(command, || Instant::now() >= until)
+}
+
+/// As [`kill_after`], for a moment that is seen and not measured.
+fn kill_when(mut command: Command, mut is_due: impl FnMut() -> bool) -> Option<ExitStatus> {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !is_due() {
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status);
         }
@@ -131,7 +154,7 @@ fn assert_whole(whole: &Files, found: &Files, at: &str) {
             let open = number + 1 == segments.len();
             // The last may end earlier; where it was ended and not cut off, its last PES packet is another.
             let same = want.iter().zip(got).take_while(|(want, got)| want == got).count();
-            assert!(got == want || (open && same + 188 * 24 >= got.len()), "{at}: {name} is another");
+            assert!(got == want || (open && same + OPEN_PES >= got.len()), "{at}: {name} is another");
         }
     }
     names.sort();
@@ -146,36 +169,127 @@ fn journalled(place: &Place) -> usize {
     journal.windows(12).filter(|window| window == b"{\"segment\":{").count()
 }
 
-/// Two people of some minutes, one of them in two pieces; and what is recorded of them where nobody interferes.
+/// Some people, one of them in two pieces; and what is recorded of them where nobody interferes.
 struct Room {
     args: Vec<String>,
     whole: Files,
     micros: u64,
     /// Who comes when the recording goes on.
-    dave: tempfile::NamedTempFile,
-    _files: [tempfile::NamedTempFile; 2],
+    guest: PathBuf,
+    /// Who is told what happens.
+    listener: Option<(Runtime, MockServer)>,
+    _files: Vec<tempfile::NamedTempFile>,
 }
 
 impl Room {
+    /// Two people of some minutes, made up.
     fn new(seconds: usize, args: &[&str]) -> Self {
-        let (sound, pictures) = (adts(seconds), annex_b(seconds));
+        let files = vec![adts(seconds), annex_b(seconds), adts(4)];
+        let path = |index: usize| files[index].path().to_owned();
+        let (sound, pictures, guest) = (path(0), path(1), path(2));
         let people = [
-            format!("alice={}", sound.path().display()),
-            format!("alice={},fps=10", pictures.path().display()),
-            format!("bob={},leave={}", sound.path().display(), seconds / 3),
-            format!("bob={},join={}", sound.path().display(), seconds / 2),
+            format!("alice={}", sound.display()),
+            format!("alice={},fps=10", pictures.display()),
+            format!("bob={},leave={}", sound.display(), seconds / 3),
+            format!("bob={},join={}", sound.display(), seconds / 2),
         ];
+        Self::of(args, &people, guest, files)
+    }
+
+    /// Cameras and voices of the corpus for at most `seconds`; `None` where it is not.
+    fn real(seconds: usize, args: &[&str]) -> Option<Self> {
+        let (walk, voice) =
+            (media_file("mp4/one-by-one-person-detection.mp4")?, media_file("mp4/count-english-audio.mp4")?);
+        let (film, guest) = (media_file("mp4/chrome.mp4")?, media_file("mp4/davidappend_v1.mp4")?);
+        let people = [
+            format!("alice={},leave={seconds}", walk.display()),
+            format!("alice={},leave={seconds}", voice.display()),
+            format!("bob={},leave=10", film.display()),
+            format!("bob={},join=20,leave={}", film.display(), seconds.min(50)),
+        ];
+        Some(Self::of(args, &people, guest, Vec::new()))
+    }
+
+    fn of(args: &[&str], people: &[String], guest: PathBuf, files: Vec<tempfile::NamedTempFile>) -> Self {
         let mut args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-        args.extend(people.into_iter().flat_map(|one| ["--participant".to_owned(), one]));
-        let mut room =
-            Self { args, whole: Files::new(), micros: 0, dave: adts(4), _files: [sound, pictures] };
-        let place = Place::new();
+        args.extend(people.iter().flat_map(|one| ["--participant".to_owned(), one.clone()]));
+        let mut room = Self { args, whole: Files::new(), micros: 0, guest, listener: None, _files: files };
+        let place = Place::new(None);
         let began = Instant::now();
         let output = place.record(&room.args).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         room.micros = u64::try_from(began.elapsed().as_micros()).unwrap();
         room.whole = place.delivered();
+        support::assert_playable(&place.out());
         room
+    }
+
+    /// From now on somebody listens to what happens.
+    fn listened_to(mut self) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let server = runtime.block_on(MockServer::start());
+        self.listener = Some((runtime, server));
+        self
+    }
+
+    /// A place in which nothing has happened.
+    fn place(&self) -> Place {
+        let Some((runtime, server)) = &self.listener else { return Place::new(None) };
+        runtime.block_on(async {
+            server.reset().await;
+            Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).mount(server).await;
+        });
+        Place::new(Some(server.uri()))
+    }
+
+    /// What was told of a task, whatever processes told it, fits what was found in the end.
+    fn assert_told(&self, found: &Files, at: &str) {
+        let Some((runtime, server)) = &self.listener else { return };
+        let requests = runtime.block_on(server.received_requests()).unwrap();
+        // Who was told something when the process died is told once more.
+        let mut seen = std::collections::BTreeSet::new();
+        let bodies = requests.iter().map(|request| request.body.clone());
+        let once: Vec<Vec<u8>> = bodies.filter(|body| seen.insert(body.clone())).collect();
+        let events: Vec<CallbackBody> =
+            once.iter().map(|body| CallbackBody::from_json(body).unwrap()).collect();
+        let numbers: Vec<u32> = events.iter().map(|body| body.event().event_type().number()).collect();
+        if numbers.is_empty() {
+            assert!(found.is_empty(), "{at}: nobody was told of {:?}", found.keys());
+            return; // it died before there was a task
+        }
+        let count = |number| numbers.iter().filter(|other| **other == number).count();
+        let lists = found.keys().filter(|name| name.ends_with(".m3u8")).count();
+        let movies = found.keys().filter(|name| name.ends_with(".mp4")).count();
+        assert_eq!([301, 303, 302].map(count), [1; 3], "{at}: {numbers:?}");
+        assert_eq!(count(304), usize::from(lists > 0), "{at}: {numbers:?}");
+        assert_eq!(numbers[..2], [301, 303], "{at}: {numbers:?}");
+        let end = if movies > 0 { 310 } else { 305 };
+        assert_eq!(numbers.last(), Some(&end), "{at}: {numbers:?}");
+        assert!(count(306) > 0 || !found.keys().any(|name| name.contains("/ha")), "{at}: {numbers:?}");
+        let kept = events.iter().filter(|body| {
+            matches!(body.event().payload(),
+            Payload::UploadStop(status) if *status != recorder::callback::UploadStatus::ALL_STORED)
+        });
+        assert_eq!(kept.count(), 0, "{at}: {numbers:?}");
+    }
+
+    /// What is not as where nobody interferes is decoded to its end; what is was.
+    fn assert_plays(&self, place: &Place, found: &Files, at: &str) {
+        for (name, bytes) in found.iter().filter(|(name, _)| !name.ends_with(".ts")) {
+            let directory = name.rsplit_once('/').unwrap().0;
+            let as_whole = self.whole.get(name) == Some(bytes)
+                && (name.ends_with(".mp4")
+                    || listed(bytes)
+                        .iter()
+                        .map(|segment| format!("{directory}/{segment}"))
+                        .all(|segment| self.whole.get(&segment) == found.get(&segment)));
+            if !as_whole {
+                match ffmpeg::strict_decode(&place.out().join(name)) {
+                    None => return,
+                    Some(verdict) => assert_eq!(verdict, Verdict::Clean, "{at}: {name}"),
+                }
+            }
+        }
     }
 
     /// Where the journal, the segments and the playlists grow in the spool of `place`.
@@ -196,6 +310,10 @@ impl Room {
         let found = place.delivered();
         assert_kept(before, &found, at);
         assert_whole(&self.whole, &found, at);
+        assert!(
+            files_of(&place.out()).all(|name| !name.contains(".put-")),
+            "{at}: half written files are left"
+        );
         let segments = found.keys().filter(|name| name.ends_with(".ts")).count();
         assert!(segments >= closed, "{at}: {segments} segments of {closed} that were closed");
         let left: Vec<_> = std::fs::read_dir(place.spool())
@@ -205,32 +323,62 @@ impl Room {
         // Once more changes nothing.
         assert!(place.recover(with).output().unwrap().status.success(), "{at}");
         assert_eq!(place.delivered(), found, "{at}");
+        self.assert_told(&found, at);
+        self.assert_plays(place, &found, at);
         found.keys().any(|name| name.contains("/ha"))
     }
 }
 
-fn kills(args: &[&str]) {
+fn files_of(directory: &Path) -> impl Iterator<Item = String> {
+    let found = if directory.exists() { files(directory) } else { Files::new() };
+    found.into_keys()
+}
+
+/// Plays what was recorded in a browser, where `RECORDER_PLAY_CHECK` names a `play-check.mjs` that is set up.
+fn play_check(directory: &Path, at: &str) {
+    let Some(script) = std::env::var_os("RECORDER_PLAY_CHECK") else {
+        eprintln!(
+            "skipped: no browser plays what was recovered, RECORDER_PLAY_CHECK names no play-check.mjs"
+        );
+        return;
+    };
+    let folders: std::collections::BTreeSet<PathBuf> = files_of(directory)
+        .filter(|name| name.ends_with(".m3u8"))
+        .map(|name| directory.join(name).parent().unwrap().to_owned())
+        .collect();
+    for folder in folders {
+        let output = Command::new("node").arg(&script).args(["--rate", "8"]).arg(folder).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{at}: {told}{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+fn kills(room: &Room) {
     let points = number("RECORDER_KILLS", 30);
     let seed = number("RECORDER_SEED", 1);
     let mut random = Random(seed);
-    let room = Room::new(900, args);
-    let (mut cut, mut gone_on, mut recoveries_killed) = (0, 0, 0);
+    let (mut cut, mut gone_on, mut recoveries_killed, mut played) = (0, 0, 0, 0);
     for point in 0..points {
-        let place = Place::new();
+        let place = room.place();
         let patience = random.below(room.micros);
         let at = format!("point {point}, {patience} us, RECORDER_SEED={seed}");
         cut += u64::from(kill_after(place.record(&room.args), Duration::from_micros(patience)).is_none());
         let mut before = place.delivered();
-        let with = (point % 2 == 1).then_some(room.dave.path());
+        let with = (point % 2 == 1).then_some(room.guest.as_path());
         // Some recoveries are killed too.
         for _ in 0..point % 3 {
-            let patience = Duration::from_micros(random.below(60_000));
+            let patience = Duration::from_micros(random.below((room.micros / 4).max(60_000)));
             recoveries_killed += usize::from(kill_after(place.recover(with), patience).is_none());
             let now = place.delivered();
             assert_kept(&before, &now, &at);
             before = now;
         }
-        gone_on += u64::from(room.take_up(&place, &before, with, &at));
+        let went_on = room.take_up(&place, &before, with, &at);
+        gone_on += u64::from(went_on);
+        if went_on && played < 2 {
+            play_check(&place.out(), &at);
+            played += 1;
+        }
     }
     eprintln!("{points} points: {cut} runs and {recoveries_killed} recoveries killed, {gone_on} went on");
     assert!(cut * 2 > points && gone_on * 10 >= points, "{cut} {gone_on}");
@@ -277,7 +425,7 @@ fn a_kill_at_any_write_and_a_disk_that_fails_at_any_call_cost_no_closed_segment(
             let nth = if point < 2 { point + 1 } else { point * calls / (points / 5) };
             let lasts = if fault.contains("ENOSPC") { "+" } else { "" };
             let inject = format!("inject={fault}{nth}{lasts}");
-            let place = Place::new();
+            let place = room.place();
             // Only of files: a thread that cannot wake another is no fault of a disk.
             let paths = if fault.starts_with("write") { room.paths_in(&place) } else { Vec::new() };
             let mut args = [&strace[..], &["-e", &inject]].concat();
@@ -310,7 +458,7 @@ fn a_file_that_ends_at_any_byte_costs_no_closed_segment() {
     let step = sizes.len().div_ceil(usize::try_from(number("RECORDER_KILLS", 30)).unwrap());
     let mut failed = 0;
     for bytes in sizes.iter().step_by(step) {
-        let place = Place::new();
+        let place = room.place();
         let limit = format!("--fsize={bytes}:{bytes}");
         let output = under("prlimit", &[&limit], &place.record(&room.args)).output().unwrap();
         failed += usize::from(!output.status.success());
@@ -341,10 +489,74 @@ fn annex_b(seconds: usize) -> tempfile::NamedTempFile {
 
 #[test]
 fn a_kill_costs_at_most_the_open_segments() {
-    kills(&[]);
+    kills(&Room::real(139, &[]).unwrap_or_else(|| Room::new(900, &[])).listened_to());
 }
 
 #[test]
 fn of_a_room_in_merged_sets_too() {
-    kills(&["--av-merge"]);
+    kills(&Room::new(900, &["--av-merge"]));
+}
+
+const MIXED: [&str; 14] = [
+    "--mode",
+    "mixed",
+    "--layout",
+    "floating",
+    "--canvas",
+    "320x180",
+    "--fps",
+    "10",
+    "--gop",
+    "2",
+    "--watermark",
+    "text=room,left=4,top=4,size=20",
+    "--watermark",
+    "time=bottom,zone=0",
+];
+
+#[test]
+fn of_a_mixed_room_too() {
+    kills(&Room::real(45, &MIXED).unwrap_or_else(|| Room::new(60, &MIXED)).listened_to());
+}
+
+#[test]
+fn a_kill_while_files_are_made_leaves_no_half_of_one() {
+    let args = ["--format", "hls+mp4"];
+    let room = Room::real(139, &args).unwrap_or_else(|| Room::new(900, &args)).listened_to();
+    let points = number("RECORDER_KILLS", 30).div_ceil(3);
+    let seed = number("RECORDER_SEED", 1);
+    let mut random = Random(seed);
+    let (mut cut, mut half) = (0, 0);
+    for point in 0..points {
+        let place = room.place();
+        let at = format!("point {point}, RECORDER_SEED={seed}");
+        let spool = place.spool().join("task01");
+        // As the first file grows in the spool, or some moments later.
+        let is_made = || {
+            let names =
+                std::fs::read_dir(&spool).into_iter().flatten().flatten().map(|entry| entry.file_name());
+            names.into_iter().any(|name| name.to_string_lossy().contains(".mp4"))
+        };
+        let mut due = None;
+        let moments = random.below(if point % 2 == 0 { 2_000 } else { 40_000 });
+        let killed = kill_when(place.record(&room.args), || {
+            if due.is_none() && is_made() {
+                due = Some(Instant::now() + Duration::from_micros(moments));
+            }
+            due.is_some_and(|due| Instant::now() >= due)
+        });
+        cut += u64::from(killed.is_none());
+        half += u64::from(is_made());
+        let before = place.delivered();
+        for (name, bytes) in before.iter().filter(|(name, _)| name.ends_with(".mp4")) {
+            assert!(room.whole.get(name) == Some(bytes), "{at}: half of {name}");
+        }
+        room.take_up(&place, &before, None, &at);
+        let after = place.delivered();
+        let movies =
+            |files: &Files| files.keys().filter(|name| name.ends_with(".mp4")).cloned().collect::<Vec<_>>();
+        assert_eq!(movies(&after), movies(&room.whole), "{at}");
+    }
+    eprintln!("{points} points: {cut} runs killed as files were made, {half} of them with one half made");
+    assert!(cut * 2 > points && half > 0, "{cut} {half}");
 }
