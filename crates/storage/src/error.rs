@@ -69,6 +69,12 @@ pub enum StorageError {
         /// What the store said, or how it could not be reached.
         vendor: VendorError,
     },
+    /// Another machine has the task, so that nothing more is put here: nobody has to act.
+    #[error("{key}: another machine has the task")]
+    LeaseLost {
+        /// The object.
+        key: ObjectKey,
+    },
     /// The local disk under a bucket failed.
     #[error("{key}: local disk")]
     Disk {
@@ -123,6 +129,7 @@ impl StorageError {
             | Self::Conflict { .. }
             | Self::NotFound { .. }
             | Self::Refused { .. }
+            | Self::LeaseLost { .. }
             | Self::Source { .. } => false,
         }
     }
@@ -138,6 +145,7 @@ impl StorageError {
             Self::NoKeys => "NoKeys",
             Self::Conflict { .. } => "ObjectConflict",
             Self::NotFound { .. } => "NoSuchKey",
+            Self::LeaseLost { .. } => "LeaseLost",
             Self::Refused { vendor, .. } | Self::Unavailable { vendor, .. } => &vendor.code,
             Self::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull => "DiskFull",
             Self::Disk { .. } => "DiskError",

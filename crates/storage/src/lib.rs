@@ -49,6 +49,7 @@ mod disk;
 mod error;
 mod journal;
 mod key;
+mod lease;
 #[cfg(feature = "fs")]
 mod local;
 mod order;
@@ -65,6 +66,7 @@ pub use bucket::{Bucket, BucketOptions, Durability, ObjectInfo, PutMode};
 pub use error::{StorageError, VendorError};
 pub use journal::{Journal, JournalState};
 pub use key::ObjectKey;
+pub use lease::{Lease, LeaseKeeper, LeaseLost};
 pub use retry::RetryOptions;
 pub use seal::{InvalidSealKey, SealKey, SealKeyFileError};
 pub use spool::{ClosedFile, PlaylistEnd, PlaylistVersion, Spool, SpoolError, SpoolFile, SpoolOptions};

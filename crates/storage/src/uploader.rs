@@ -13,6 +13,7 @@ use crate::bucket::{Bucket, PutMode};
 use crate::claim::{self, Claim};
 use crate::error::StorageError;
 use crate::key::ObjectKey;
+use crate::lease::Lease;
 use crate::order::{Effort, Job, Order, Outcome};
 use crate::retry::{Jitter, RetryOptions};
 use crate::spool::{ClosedFile, Place, PlaylistVersion, Spool};
@@ -30,6 +31,8 @@ pub struct UploaderOptions {
     /// Whether somebody who died has uploaded to the same directory: what that left unfinished is aborted first
     /// ([`Bucket::abort_unfinished`]). Default: no.
     pub take_over: bool,
+    /// While this is not valid everything waits; once it is lost nothing more is put. Default: none, so always.
+    pub lease: Option<Lease>,
 }
 
 impl Default for UploaderOptions {
@@ -39,6 +42,7 @@ impl Default for UploaderOptions {
             retry: RetryOptions::default(),
             redeliver_every: Duration::from_secs(30),
             take_over: false,
+            lease: None,
         }
     }
 }
@@ -69,6 +73,13 @@ impl UploaderOptions {
     #[must_use]
     pub fn taking_over(mut self) -> Self {
         self.take_over = true;
+        self
+    }
+
+    /// Sets [`UploaderOptions::lease`].
+    #[must_use]
+    pub fn with_lease(mut self, lease: Lease) -> Self {
+        self.lease = Some(lease);
         self
     }
 }
@@ -191,6 +202,7 @@ enum Command {
     Redeliver,
     Settle(oneshot::Sender<Finished>),
     Finish(oneshot::Sender<Finished>),
+    Abandon(oneshot::Sender<Finished>),
 }
 
 impl Uploader {
@@ -213,6 +225,7 @@ impl Uploader {
                 bucket,
                 directory,
                 retry: options.retry,
+                lease: options.lease,
                 cleared: OnceCell::new_with((!options.take_over).then_some(())),
             }),
             place: spool.place(),
@@ -223,6 +236,7 @@ impl Uploader {
             redeliver_every: options.redeliver_every,
             settling: Vec::new(),
             finishing: Vec::new(),
+            abandoning: None,
             told_kept: false,
             last_error: None,
             told_code: None,
@@ -284,6 +298,12 @@ impl Uploader {
         self.wait(Command::Settle).await
     }
 
+    /// Puts nothing more, and waits until what is on its way has arrived or failed. What is not delivered stays in the
+    /// spool.
+    pub async fn abandon(&self) -> Finished {
+        self.wait(Command::Abandon).await
+    }
+
     async fn wait(&self, command: fn(oneshot::Sender<Finished>) -> Command) -> Finished {
         let (answer, finished) = oneshot::channel();
         if self.send(command(answer)).is_ok()
@@ -313,6 +333,7 @@ struct Target {
     retry: RetryOptions,
     /// Set when nobody's unfinished uploads are there any more.
     cleared: OnceCell<()>,
+    lease: Option<Lease>,
 }
 
 struct Done {
@@ -335,6 +356,7 @@ struct Driver {
     redeliver_every: Duration,
     settling: Vec<oneshot::Sender<Finished>>,
     finishing: Vec<oneshot::Sender<Finished>>,
+    abandoning: Option<oneshot::Sender<Finished>>,
     told_kept: bool,
     last_error: Option<Arc<StorageError>>,
     told_code: Option<String>,
@@ -352,6 +374,11 @@ impl Driver {
             self.start_jobs();
             self.report_kept();
             self.waiting.set(self.order.undelivered(), self.order.oldest().map(|handed| handed.at));
+            if let Some(answer) = self.abandoning.take_if(|_| self.running.is_empty()) {
+                // Whoever asked may have gone.
+                let _ = answer.send(Finished::with_kept(self.order.undelivered()));
+                return;
+            }
             if self.order.is_at_rest() {
                 for answer in self.settling.drain(..) {
                     // Whoever asked may have gone.
@@ -414,6 +441,7 @@ impl Driver {
                 self.settling.push(answer);
                 self.order.tick();
             }
+            Command::Abandon(answer) => self.abandoning = Some(answer),
             Command::Finish(answer) => {
                 self.finishing.push(answer);
                 self.order.tick();
@@ -422,7 +450,9 @@ impl Driver {
     }
 
     fn start_jobs(&mut self) {
-        while let Some(job) = self.order.start() {
+        while self.abandoning.is_none()
+            && let Some(job) = self.order.start()
+        {
             let target = Arc::clone(&self.target);
             let jitter = self.target.retry.jitter(self.jobs);
             self.jobs += 1;
@@ -519,6 +549,7 @@ impl Target {
         let key = self.directory.join(file.name())?;
         let path = file.path();
         loop {
+            self.may_put(&key).await?;
             let put = async {
                 self.cleared.get_or_try_init(|| self.clear()).await?;
                 self.bucket.put_file(&key, &path, PutMode::Create).await
@@ -560,6 +591,7 @@ impl Target {
         })
         .await?;
         loop {
+            self.may_put(&key).await?;
             let put = if ours {
                 self.bucket.put(&key, text.clone()).await.map(|()| Claim::Ours)
             } else {
@@ -569,6 +601,13 @@ impl Target {
                 Ok(claim) => return Ok(claim),
                 Err(error) => self.wait(error, effort, &mut jitter).await?,
             }
+        }
+    }
+
+    async fn may_put(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        match &self.lease {
+            Some(lease) => lease.valid().await.map_err(|_| StorageError::LeaseLost { key: key.clone() }),
+            None => Ok(()),
         }
     }
 
@@ -584,7 +623,13 @@ impl Target {
         }
         let Some(pause) = jitter.next_pause() else { return Err(error) };
         tracing::debug!(code = error.code(), ?pause, "trying again");
-        sleep(pause).await;
+        match &self.lease {
+            Some(lease) => tokio::select! {
+                () = lease.lost() => {}
+                () = sleep(pause) => {}
+            },
+            None => sleep(pause).await,
+        }
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use object_store::ObjectStore;
 use recorder_storage::{
-    Backlog, Bucket, BucketOptions, Durability, Finished, ObjectKey, PlaylistEnd, Report, Reports,
+    Backlog, Bucket, BucketOptions, Durability, Finished, Lease, ObjectKey, PlaylistEnd, Report, Reports,
     RetryOptions, Spool, Uploader, UploaderOptions,
 };
 use recorder_testkit::storage_suite::key;
@@ -346,4 +346,26 @@ fn a_seed_repeats_its_reports() {
     for seed in 0..20 {
         assert_eq!(run(seed, 1), run(seed, 1), "seed {seed}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_put_without_the_lease_and_nothing_after_it_is_lost() {
+    let (root, store) = (tempfile::tempdir().unwrap(), FaultyStore::new(1));
+    let (keeper, lease) = Lease::new(Duration::ZERO);
+    let mut task = Task::new(root.path(), store.clone(), options(1).with_lease(lease));
+    task.segment(0);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!((task.read().len(), task.uploader.backlog().files), (0, 2));
+    keeper.extend(Lease::now() + Duration::from_secs(3600));
+    assert_eq!(task.uploader.settle().await, Finished::Delivered);
+    assert_eq!(task.read().len(), 2);
+    // The store is away, and in the middle of the tries the lease is lost.
+    store.down.store(true, Ordering::SeqCst);
+    task.segment(1);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    keeper.revoke();
+    store.down.store(false, Ordering::SeqCst);
+    assert_eq!(task.uploader.abandon().await, Finished::Kept(2));
+    assert!(!task.read().iter().any(|report| report.contains("1_0.ts") && report.starts_with("stored")));
+    assert!(root.path().join("task01/1_0.ts").exists());
 }
