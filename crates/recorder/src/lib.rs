@@ -52,6 +52,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "nats")]
+pub mod cluster;
 #[cfg(feature = "mix")]
 pub mod mix;
 #[cfg(feature = "api")]
@@ -89,7 +91,7 @@ pub use service::{
 };
 pub use shell::{
     AskError, ClockMode, Fate, Outcome, Recorder, RecorderOptions, Recording, RecordingOptions, RecoverError,
-    RecoverOptions, Recovered, SendError, StartError, Status,
+    RecoverOptions, Recovered, SendError, StartError, Status, Unfinished,
 };
 pub use subscribe::{MAX_LIST_ENTRIES, Subscription, SubscriptionError};
 pub use task::{

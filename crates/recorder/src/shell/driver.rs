@@ -6,8 +6,8 @@ use std::time::Duration;
 use recorder_callback::{CallbackBody, Event, LeaveCode};
 use recorder_hls::{PlaylistUpdate, SegmentIndex};
 use recorder_storage::{
-    Bucket, ClosedFile, Finished, ObjectKey, PlaylistEnd, Report, Reports, Spool, SpoolError, SpoolFile,
-    Uploader,
+    Bucket, ClosedFile, Finished, Lease, ObjectKey, PlaylistEnd, Report, Reports, Spool, SpoolError,
+    SpoolFile, Uploader,
 };
 use recorder_types::{ObjectName, RoomTime, UnixMillis};
 use tokio::sync::{mpsc, watch};
@@ -34,6 +34,9 @@ const LONGEST_STEP: RoomTime = RoomTime::from_secs(60);
 
 /// What waits to be pressed to the disk, at most: as many files are open beside those that are written to.
 const GROUP: usize = 64;
+
+/// Events that wait for the lease, at most.
+const MAX_HELD_EVENTS: usize = 4096;
 
 const END_LIST: &str = "#EXT-X-ENDLIST\n";
 
@@ -94,6 +97,10 @@ pub(super) struct Driver {
     cleaned: bool,
     /// The journal tells of a segment that a playlist could not be told of.
     unlisted: bool,
+    /// Without it nobody is told anything and nothing is put.
+    lease: Option<Lease>,
+    /// Events that wait for it, with their numbers in the journal.
+    held_events: VecDeque<(Option<u64>, Box<CallbackBody>)>,
 }
 
 /// What is done with the next commit.
@@ -137,6 +144,15 @@ pub(super) struct SetFiles {
     broken: bool,
     /// The last header, once there is something under it.
     pub(super) header: Option<String>,
+}
+
+/// Comes when the lease is lost, or, for somebody who waits for it, when it is valid.
+async fn lease_changes(lease: Option<&Lease>, waits: bool) {
+    let Some(lease) = lease else { return };
+    if waits && lease.valid().await.is_ok() {
+        return;
+    }
+    lease.lost().await;
 }
 
 /// What a driver works on.
@@ -204,6 +220,8 @@ impl Driver {
             over: false,
             cleaned: false,
             unlisted: false,
+            lease: options.uploader.lease.clone(),
+            held_events: VecDeque::new(),
         }
     }
 
@@ -214,8 +232,9 @@ impl Driver {
         let (mut open, mut reporting) = (true, true);
         let mut awaited: Option<Pin<Box<dyn Future<Output = Awaited>>>> = None;
         let mut telling: Option<Pin<Box<dyn Future<Output = u64> + Send>>> = None;
-        while !self.over {
+        while !self.over || !self.held_events.is_empty() {
             self.commit();
+            self.tell_held();
             #[cfg(feature = "metrics")]
             self.meters.tell(&self.core, self.unfollowed, self.uploader.backlog());
             if telling.is_none() {
@@ -224,11 +243,18 @@ impl Driver {
             if awaited.is_none() {
                 awaited = self.next_ending();
             }
-            if awaited.is_none() && !reporting {
+            if self.lease.as_ref().is_some_and(Lease::is_lost) {
+                // As if the process had died: what is in the spool is for a recovery.
+                self.uploader.abandon().await;
+                drop(self);
+                return;
+            }
+            if awaited.is_none() && !reporting && !self.over {
                 return; // the runtime ends: what was not delivered stays in the spool
             }
             let until_deadline = self.until_deadline();
             // Where time is told, what is fetched must not depend on how long it takes.
+            let (lease, waits) = (self.lease.clone(), !self.held_events.is_empty());
             let held = self.asked > 0 && self.clock.now().is_none();
             tokio::select! {
                 biased;
@@ -247,6 +273,7 @@ impl Driver {
                     telling = None;
                     self.journal.told(through);
                 }
+                () = lease_changes(lease.as_ref(), waits), if lease.is_some() => {}
                 Some(event) = self.answers.recv() => {
                     self.asked -= 1;
                     let now = self.clock.now().unwrap_or(self.now);
@@ -378,7 +405,7 @@ impl Driver {
             Awaited::Job(result) => return self.job_ended(now, result),
         };
         self.commit();
-        if self.over && self.telling().is_none() {
+        if self.over && self.held_events.is_empty() && self.telling().is_none() {
             self.clean_up();
         }
         let outcome = Outcome {
@@ -757,15 +784,30 @@ impl Driver {
                 }
                 Pending::Playlist { set, update } => self.playlist(set, &update),
                 Pending::Notify(body) => {
-                    self.notifier.send(&body);
-                    if let Some(number) = numbers.next().filter(|_| journalled.is_ok()) {
-                        self.journal.sent(number);
+                    let number = numbers.next().filter(|_| journalled.is_ok());
+                    if self.held_events.len() < MAX_HELD_EVENTS {
+                        self.held_events.push_back((number, body));
+                    } else {
+                        tracing::warn!("too many events wait for the lease, one is lost");
                     }
+                    self.tell_held();
                 }
             }
         }
         if let Err(error) = journalled {
             self.stop_for(error);
+        }
+    }
+
+    /// Tells what is to be told, in order; without the lease it waits.
+    fn tell_held(&mut self) {
+        while self.lease.as_ref().is_none_or(Lease::is_valid)
+            && let Some((number, body)) = self.held_events.pop_front()
+        {
+            self.notifier.send(&body);
+            if let Some(number) = number {
+                self.journal.sent(number);
+            }
         }
     }
 

@@ -48,7 +48,7 @@ enum Entry {
 
 /// [`TaskOptions`], with the numbers of `CreateCloudRecording`, and the bucket.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct TaskRecord {
+pub(crate) struct TaskRecord {
     app: u32,
     room: RoomRecord,
     task: String,
@@ -118,7 +118,7 @@ fn number_of<T: PartialEq>(all: &[T], one: &T) -> usize {
 }
 
 impl TaskRecord {
-    fn new(recording: &RecordingOptions, key: Option<&SealKey>) -> Self {
+    pub(crate) fn new(recording: &RecordingOptions, key: Option<&SealKey>) -> Self {
         let (options, bucket) = (&recording.task, &recording.bucket);
         let lists = &options.subscription;
         Self {
@@ -155,7 +155,7 @@ impl TaskRecord {
     }
 
     /// `None` if a value is none that was written: the journal is of another version, or damaged.
-    fn options(&self) -> Option<TaskOptions> {
+    pub(super) fn options(&self) -> Option<TaskOptions> {
         let room = match &self.room {
             RoomRecord::Number(number) => RoomId::integer(*number),
             RoomRecord::Text(text) => RoomId::text(text).ok()?,
@@ -523,6 +523,15 @@ impl Past {
             options.ha_run = HaRun::new(self.run.min(HaRun::Third.number()));
         }
         Some(options)
+    }
+
+    /// The task is another machine's: it tells the end, and here is only told that what was left is delivered.
+    pub(super) fn leave(&mut self) {
+        self.stopped.get_or_insert(LeaveCode::ROOM_TIMEOUT);
+        self.uploads_told = Some(UploadStatus::SOME_KEPT_BACK);
+        self.events.retain(|_, body| {
+            !matches!(body.event().payload(), Payload::RecorderStop(_) | Payload::UploadStop(_))
+        });
     }
 
     /// Events that are still to be told, in order.

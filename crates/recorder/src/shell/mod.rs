@@ -19,9 +19,11 @@ mod recover;
 #[cfg(feature = "mix")]
 mod timeline;
 
-#[cfg(feature = "api")]
+#[cfg(any(feature = "api", feature = "nats"))]
 pub(crate) use self::clock::Clock;
 pub use self::clock::ClockMode;
+#[cfg(feature = "nats")]
+pub(crate) use self::journal::TaskRecord;
 pub use self::options::{RecorderOptions, RecordingOptions};
 #[cfg(feature = "api")]
 pub(crate) use self::recorder::tell_failed_start;
@@ -29,4 +31,6 @@ pub use self::recorder::{Recorder, StartError};
 #[cfg(feature = "api")]
 pub(crate) use self::recording::QUEUED_EVENTS;
 pub use self::recording::{AskError, Outcome, Recording, SendError, Status};
-pub use self::recover::{Fate, RecoverError, RecoverOptions, Recovered};
+#[cfg(feature = "nats")]
+pub(crate) use self::recover::TakeOver;
+pub use self::recover::{Fate, RecoverError, RecoverOptions, Recovered, Unfinished};

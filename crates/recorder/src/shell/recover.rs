@@ -31,13 +31,31 @@ pub struct RecoverOptions {
     /// Whether a recording that had not ended goes on under the next `ha<n>_` prefix. If not, it ends: what it has is
     /// delivered. Default: it goes on.
     pub go_on: bool,
+    elsewhere: Elsewhere,
     open: OpenBucket,
     adjust: Adjust,
 }
 
+/// What other machines have done with a task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Elsewhere {
+    /// Nothing.
+    #[default]
+    Never,
+    /// They have recorded it, and it comes back under this prefix.
+    Before(HaRun),
+    /// It goes on there, or has ended there.
+    Now,
+}
+
 impl Default for RecoverOptions {
     fn default() -> Self {
-        Self { go_on: true, open: Arc::new(|_, _| None), adjust: Arc::new(|options| options) }
+        Self {
+            go_on: true,
+            elsewhere: Elsewhere::Never,
+            open: Arc::new(|_, _| None),
+            adjust: Arc::new(|options| options),
+        }
     }
 }
 
@@ -46,6 +64,22 @@ impl RecoverOptions {
     #[must_use]
     pub fn ending(mut self) -> Self {
         self.go_on = false;
+        self
+    }
+
+    /// Goes on under the prefix `run` and not under the one that follows what the spool tells: between the two, other
+    /// machines have recorded the task.
+    #[must_use]
+    pub fn under(mut self, run: HaRun) -> Self {
+        self.elsewhere = Elsewhere::Before(run);
+        self
+    }
+
+    /// Leaves the task to another machine, on which it goes on or has ended: what is here is delivered, and event 305
+    /// tells that as status 2. Nobody is told that the recording ends (302).
+    #[must_use]
+    pub fn elsewhere(mut self) -> Self {
+        self.elsewhere = Elsewhere::Now;
         self
     }
 
@@ -74,7 +108,7 @@ impl RecoverOptions {
     }
 }
 
-#[cfg(feature = "api")]
+#[cfg(any(feature = "api", feature = "nats"))]
 impl RecoverOptions {
     /// Changes the options once more, after [`Self::with_adjust`].
     pub(crate) fn and_adjust(
@@ -113,6 +147,30 @@ impl Recovered {
     fn bare(task: TaskId, fate: Fate) -> Self {
         Self { task, options: None, bucket: "".into(), note: None, fate }
     }
+}
+
+/// How [`Recorder::take_over`] begins.
+#[cfg(feature = "nats")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TakeOver {
+    /// With events 301 and 303.
+    New,
+    /// With event 306.
+    Under(HaRun),
+    /// With event 302: nothing more is recorded.
+    End(LeaveCode),
+}
+
+/// A task that a process which died has left in the spool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unfinished {
+    /// The task.
+    pub task: TaskId,
+    /// The prefix under which that process recorded it.
+    pub run: Option<HaRun>,
+    /// Whether its recording had ended, and files only are left.
+    pub stopped: bool,
 }
 
 /// What becomes of a task that was found in the spool.
@@ -155,6 +213,23 @@ pub enum RecoverError {
         /// The task's directory.
         path: PathBuf,
     },
+    /// Another process, or another recording of this one, has it.
+    #[error("the task's spool is in use")]
+    Busy,
+    /// The task is mixed, and nobody has said how: [`RecoverOptions::with_adjust`] has to.
+    #[error("the task is mixed, and its mix is not set")]
+    NoMix,
+    /// A record of the task is damaged, or of another version.
+    #[error("the record does not tell the task")]
+    UnknownTask,
+    /// The bucket cannot be opened, for want of keys for example.
+    #[error("the bucket {address} cannot be opened")]
+    Bucket {
+        /// Its address, without its secrets.
+        address: Box<str>,
+        /// Why, where it was tried.
+        source: Option<StorageError>,
+    },
     /// The disk failed.
     #[error("the spool cannot be used")]
     Spool(#[source] SpoolError),
@@ -189,20 +264,7 @@ impl Recorder {
     pub fn recover(&self, options: &RecoverOptions) -> Result<Vec<Recovered>, SpoolError> {
         let root = &self.options.spool;
         let failed = |source| SpoolError::Disk { path: root.clone(), source };
-        let mut tasks: Vec<TaskId> = Vec::new();
-        match fs::read_dir(root) {
-            Ok(entries) => {
-                for entry in entries {
-                    let entry = entry.map_err(failed)?;
-                    if entry.file_type().map_err(failed)?.is_dir() {
-                        tasks.extend(entry.file_name().to_str().and_then(|name| name.parse().ok()));
-                    }
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(failed(source)),
-        }
-        tasks.sort();
+        let tasks = self.spooled().map_err(failed)?;
         let mut found = Vec::new();
         for task in tasks {
             match self.recover_task(&task, options) {
@@ -214,7 +276,55 @@ impl Recorder {
         Ok(found)
     }
 
-    fn recover_task(
+    /// Tasks that have a directory in the spool, in order of their ids.
+    fn spooled(&self) -> std::io::Result<Vec<TaskId>> {
+        let mut tasks: Vec<TaskId> = Vec::new();
+        match fs::read_dir(&self.options.spool) {
+            Ok(entries) => {
+                for entry in entries {
+                    let entry = entry?;
+                    if entry.file_type()?.is_dir() {
+                        tasks.extend(entry.file_name().to_str().and_then(|name| name.parse().ok()));
+                    }
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        tasks.sort();
+        Ok(tasks)
+    }
+
+    /// What processes that died have left in the spool, in order of their ids; nothing is taken up or changed but for
+    /// the torn end of a journal. What is being recorded, or cannot be read, is left out.
+    ///
+    /// # Errors
+    /// [`SpoolError::Disk`] if the spool cannot be read; a spool that is not there is empty.
+    pub fn unfinished(&self) -> Result<Vec<Unfinished>, SpoolError> {
+        let failed = |source| SpoolError::Disk { path: self.options.spool.clone(), source };
+        Ok(self.spooled().map_err(failed)?.iter().filter_map(|task| self.unfinished_task(task)).collect())
+    }
+
+    /// As [`Self::unfinished`] for one task.
+    #[must_use]
+    pub fn unfinished_task(&self, task: &TaskId) -> Option<Unfinished> {
+        if !self.options.spool.join(task.as_str()).is_dir() {
+            return None;
+        }
+        let spool = self.open_spool(task).ok()?;
+        let (_journal, past) = TaskJournal::open(&spool).ok()?;
+        let run = past.options()?.ha_run;
+        Some(Unfinished { task: task.clone(), run, stopped: past.stopped.is_some() })
+    }
+
+    /// As [`Self::recover`] for one task; `None` if nothing of it is in the spool.
+    ///
+    /// # Errors
+    /// [`RecoverError`]; it stays in the spool as it is.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with timers.
+    pub fn recover_task(
         &self,
         task: &TaskId,
         options: &RecoverOptions,
@@ -242,9 +352,10 @@ impl Recorder {
         let Some(record) = past.record() else { return Err(no_task(&spool)) };
         let bucket = match self.open_bucket(&task_options, record, options) {
             Ok(bucket) => bucket,
-            Err(fate) => {
-                let (options, bucket) = (Some(Box::new(task_options)), record.bucket.as_str().into());
-                let note = record.note.clone();
+            Err(error) => {
+                let address: Box<str> = record.bucket.as_str().into();
+                let (options, bucket) = (Some(Box::new(task_options)), address.clone());
+                let (note, fate) = (record.note.clone(), Fate::Waits { address, error });
                 return Ok(Some(Recovered { task: task.clone(), options, bucket, note, fate }));
             }
         };
@@ -268,9 +379,21 @@ impl Recorder {
         let mut recording = RecordingOptions::new(task_options, bucket);
         recording.note.clone_from(&note);
         let mut recording = (options.adjust)(recording);
-        let goes_on =
-            options.go_on && past.stopped.is_none() && !past.delivered && !lacks_mix(&past, &recording);
-        let next = HaRun::after(recording.task.ha_run).filter(|_| goes_on);
+        // Where other machines write as well, nobody knows whose an upload is.
+        recording.uploader.take_over = options.elsewhere == Elsewhere::Never;
+        if options.elsewhere == Elsewhere::Now {
+            past.leave();
+        }
+        let goes_on = options.go_on
+            && options.elsewhere != Elsewhere::Now
+            && past.stopped.is_none()
+            && !past.delivered
+            && !lacks_mix(past.record(), &recording);
+        let next = match options.elsewhere {
+            Elsewhere::Before(run) => Some(run),
+            _ => HaRun::after(recording.task.ha_run),
+        };
+        let next = next.filter(|_| goes_on);
         let how = match next {
             Some(run) => {
                 recording.task.ha_run = Some(run);
@@ -297,18 +420,51 @@ impl Recorder {
         task: &TaskOptions,
         record: &TaskRecord,
         options: &RecoverOptions,
-    ) -> Result<Bucket, Fate> {
+    ) -> Result<Bucket, Option<StorageError>> {
         if let Some(bucket) = (options.open)(task, &record.bucket) {
             return Ok(bucket);
         }
-        let waits = |error| Fate::Waits { address: record.bucket.as_str().into(), error };
         let bucket = recorder_storage::BucketOptions::default().with_durability(self.options.durability);
         let opened = match (&record.sealed, &self.options.seal_key) {
             _ if record.reopens => Bucket::open(&record.bucket, bucket),
             (Some(sealed), Some(key)) => Bucket::open_sealed(sealed, key, &task.task, bucket),
-            _ => return Err(waits(None)),
+            _ => return Err(None),
         };
-        opened.map_err(|error| waits(Some(error)))
+        opened.map_err(Some)
+    }
+        let bucket = recorder_storage::BucketOptions::default().with_durability(self.options.durability);
+        Bucket::open(&record.bucket, bucket).map_err(Some)
+    }
+
+    /// Begins a task of which nothing is in this spool: nobody has recorded it yet, or another machine has.
+    #[cfg(feature = "nats")]
+    pub(crate) fn take_over(
+        &self,
+        record: &TaskRecord,
+        how: TakeOver,
+        options: &RecoverOptions,
+    ) -> Result<(TaskOptions, Recording), RecoverError> {
+        let mut task = record.options().ok_or(RecoverError::UnknownTask)?;
+        let bucket = self
+            .open_bucket(&task, record, options)
+            .map_err(|source| RecoverError::Bucket { address: record.bucket.as_str().into(), source })?;
+        if let TakeOver::Under(run) = how {
+            task.ha_run = Some(run);
+        }
+        let options = (options.adjust)(RecordingOptions::new(task, bucket));
+        let task = options.task.clone();
+        let how = match how {
+            TakeOver::End(code) => Resume::End(code),
+            _ if lacks_mix(Some(record), &options) => return Err(RecoverError::NoMix),
+            TakeOver::New => return self.start(options).map(|it| (task, it)).map_err(RecoverError::Start),
+            TakeOver::Under(_) => Resume::GoOn,
+        };
+        let spool = self.open_spool(&task.task)?;
+        let journal =
+            TaskJournal::create(&spool, &options, self.options.seal_key.as_ref()).inspect_err(|_| spool.remove_if_empty())?;
+        let room_kind = RoomIdKind::of(&task.room);
+        let recording = self.take_up(options, (spool, journal), Past::default(), room_kind, how)?;
+        Ok((task, recording))
     }
 
     /// Puts the task on its thread, after everything that earlier runs have left was handed over.
@@ -348,7 +504,7 @@ impl Recorder {
             options.bucket.clone(),
             directory.clone(),
             &spool,
-            options.uploader.clone().taking_over(),
+            options.uploader.clone(),
         );
         hand_over_timelines(&spool, &uploader)?;
         let mut files = Vec::new();
@@ -366,7 +522,7 @@ fn no_task(spool: &Spool) -> RecoverError {
 }
 
 /// Whether the task is mixed and nobody has said how.
-fn lacks_mix(past: &Past, recording: &RecordingOptions) -> bool {
+fn lacks_mix(record: Option<&TaskRecord>, recording: &RecordingOptions) -> bool {
     #[cfg(feature = "mix")]
     let has_mix = recording.task.mix.is_some();
     #[cfg(not(feature = "mix"))]
@@ -374,7 +530,7 @@ fn lacks_mix(past: &Past, recording: &RecordingOptions) -> bool {
         let _ = recording;
         false
     };
-    past.record().is_some_and(|record| record.mixed) && !has_mix
+    record.is_some_and(|record| record.mixed) && !has_mix
 }
 
 /// Brings spool and journal into the state that they would be in if the process had ended between two segments.
