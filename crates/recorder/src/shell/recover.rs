@@ -432,9 +432,6 @@ impl Recorder {
         };
         opened.map_err(Some)
     }
-        let bucket = recorder_storage::BucketOptions::default().with_durability(self.options.durability);
-        Bucket::open(&record.bucket, bucket).map_err(Some)
-    }
 
     /// Begins a task of which nothing is in this spool: nobody has recorded it yet, or another machine has.
     #[cfg(feature = "nats")]
@@ -451,7 +448,12 @@ impl Recorder {
         if let TakeOver::Under(run) = how {
             task.ha_run = Some(run);
         }
-        let options = (options.adjust)(RecordingOptions::new(task, bucket));
+        #[cfg_attr(not(feature = "mix"), expect(unused_mut, reason = "only a mix is taken away"))]
+        let mut options = (options.adjust)(RecordingOptions::new(task, bucket));
+        #[cfg(feature = "mix")]
+        if matches!(how, TakeOver::End(_)) {
+            options.task.mix = None; // nothing more is mixed
+        }
         let task = options.task.clone();
         let how = match how {
             TakeOver::End(code) => Resume::End(code),
@@ -460,8 +462,8 @@ impl Recorder {
             TakeOver::Under(_) => Resume::GoOn,
         };
         let spool = self.open_spool(&task.task)?;
-        let journal =
-            TaskJournal::create(&spool, &options, self.options.seal_key.as_ref()).inspect_err(|_| spool.remove_if_empty())?;
+        let journal = TaskJournal::create(&spool, &options, self.options.seal_key.as_ref())
+            .inspect_err(|_| spool.remove_if_empty())?;
         let room_kind = RoomIdKind::of(&task.room);
         let recording = self.take_up(options, (spool, journal), Past::default(), room_kind, how)?;
         Ok((task, recording))
@@ -500,12 +502,8 @@ impl Recorder {
         if let Err(error) = options.bucket.remove_leftovers(&directory) {
             tracing::warn!(error = &error as &dyn std::error::Error, "half written files stay in the bucket");
         }
-        let (uploader, reports) = Uploader::spawn(
-            options.bucket.clone(),
-            directory.clone(),
-            &spool,
-            options.uploader.clone(),
-        );
+        let (uploader, reports) =
+            Uploader::spawn(options.bucket.clone(), directory.clone(), &spool, options.uploader.clone());
         hand_over_timelines(&spool, &uploader)?;
         let mut files = Vec::new();
         for set in &past.sets {
