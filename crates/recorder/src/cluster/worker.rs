@@ -123,6 +123,8 @@ struct Begun {
 struct Held {
     keeper: LeaseKeeper,
     lost: bool,
+    /// Its end was asked for before it had begun.
+    stop: bool,
     recording: Option<Recording>,
 }
 
@@ -320,18 +322,21 @@ impl Shell {
         }
     }
 
-    fn stop(&self, task: &TaskId) {
-        if let Some(recording) = self.held.get(task).and_then(|held| held.recording.clone()) {
-            tokio::spawn(async move {
-                // Where time is told, whoever tells it ends it.
-                let _ = recording.stop().await;
-            });
-        }
+    fn stop(&mut self, task: &TaskId) {
+        let Some(held) = self.held.get_mut(task) else { return };
+        let Some(recording) = held.recording.clone() else {
+            held.stop = true;
+            return;
+        };
+        tokio::spawn(async move {
+            // Where time is told, whoever tells it ends it.
+            let _ = recording.stop().await;
+        });
     }
 
     fn start(&mut self, task: TaskId, record: TaskLease, how: Beginning, until: Duration) {
         let (keeper, lease) = Lease::new(until);
-        self.held.insert(task.clone(), Held { keeper, lost: false, recording: None });
+        self.held.insert(task.clone(), Held { keeper, lost: false, stop: false, recording: None });
         let (recorder, came) = (self.recorder.clone(), self.came.clone());
         let recover = leased(self.options.recover.clone(), lease);
         tokio::task::spawn_blocking(move || {
@@ -363,6 +368,9 @@ impl Shell {
         });
         if let Some(held) = self.held.get_mut(&task) {
             held.recording = Some(begun.recording.clone());
+            if std::mem::take(&mut held.stop) {
+                self.stop(&task);
+            }
         }
         if !begun.ends {
             let run = begun.task.ha_run;
@@ -398,9 +406,7 @@ impl Shell {
 
 /// The options of recordings that end with `lease`.
 fn leased(options: RecoverOptions, lease: Lease) -> RecoverOptions {
-    let before = options.clone();
-    options.with_adjust(move |recording: RecordingOptions| {
-        let mut recording = before.adjusted(recording);
+    options.and_adjust(move |mut recording: RecordingOptions| {
         recording.uploader.lease = Some(lease.clone());
         recording
     })
