@@ -320,6 +320,26 @@ async fn a_journal_that_is_cut_or_damaged_anywhere_costs_no_segment() {
     assert!(found > lost && lost > 0, "{found} {lost}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_beginning_of_a_task_is_told_also_where_its_process_died_before_it_could() {
+    let live = tempfile::tempdir().unwrap();
+    let recording = recorder(live.path()).start(told(options(), bucket_in(live.path()))).unwrap();
+    recording.describe().await.unwrap();
+    let journal = std::fs::read(live.path().join("spool/task01/journal~")).unwrap();
+    // The task, and behind it events 301 and 303: a mark, a length, a checksum, so many bytes.
+    let mut end = 8;
+    for records in 1..=3 {
+        let length = <[u8; 4]>::try_from(&journal[end + 4..end + 8]).unwrap();
+        end += 12 + usize::try_from(u32::from_le_bytes(length)).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("spool/task01")).unwrap();
+        std::fs::write(root.path().join("spool/task01/journal~"), &journal[..end]).unwrap();
+        let mut taken = recover(root.path(), RecoverOptions::default());
+        finish(&mut taken, Some(12)).await;
+        assert_eq!(taken.events.numbers()[..3], [301, 303, 306], "after {records} records");
+    }
+}
+
 /// A bucket of a server that is not there.
 #[cfg(feature = "aws")]
 const FAR_AWAY: &str =

@@ -399,7 +399,8 @@ pub(super) struct Past {
     by_name: BTreeMap<ObjectName, usize>,
     /// Events that were not told, by number.
     events: BTreeMap<u64, CallbackBody>,
-    last_event: u64,
+    /// 0: there was none.
+    pub(super) last_event: u64,
     told: u64,
     /// Event 302 says that the recording had ended.
     pub(super) stopped: Option<LeaveCode>,

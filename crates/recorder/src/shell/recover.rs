@@ -489,6 +489,9 @@ impl Recorder {
         let earlier = Earlier {
             sets,
             stopped: past.stopped.is_some(),
+            // They are the first two of every task.
+            start_untold: past.last_event == 0,
+            upload_start_untold: past.last_event <= 1,
             first_playlist_told: past.first_playlist_told,
             uploads_told: past.uploads_told,
         };

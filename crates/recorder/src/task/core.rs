@@ -292,6 +292,9 @@ pub(crate) struct Earlier {
     pub(crate) sets: Vec<(Option<HaRun>, FileSetReport)>,
     /// The recording had ended, and event 302 is told.
     pub(crate) stopped: bool,
+    /// The process died before it could note down that it would tell event 301, or 303.
+    pub(crate) start_untold: bool,
+    pub(crate) upload_start_untold: bool,
     /// Event 304 is told.
     pub(crate) first_playlist_told: bool,
     /// Event 305 is told.
@@ -353,6 +356,12 @@ impl TaskCore {
         let mut core = Self::begin(options, now)?;
         core.first_playlist_told = earlier.first_playlist_told;
         let stopped = earlier.stopped;
+        if earlier.start_untold {
+            core.notify(now.wall, Payload::RecorderStart(StartStatus::STARTED));
+        }
+        if earlier.upload_start_untold {
+            core.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
+        }
         core.earlier = earlier;
         match how {
             Resume::GoOn => {
