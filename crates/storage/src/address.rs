@@ -241,7 +241,7 @@ fn unknown_key(url: &Url, key: &str) -> StorageError {
 
 /// The uploader above retries with its own budget, so the client gives up early.
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
-fn retry(options: &BucketOptions) -> object_store::RetryConfig {
+pub(crate) fn retry(options: &BucketOptions) -> object_store::RetryConfig {
     object_store::RetryConfig {
         max_retries: options.request_retries,
         retry_timeout: options.request_timeout,
@@ -252,6 +252,12 @@ fn retry(options: &BucketOptions) -> object_store::RetryConfig {
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
 fn client(url: &Url) -> object_store::ClientOptions {
     let clear = url.scheme() == "http" || url.query_pairs().any(|(_, value)| value.starts_with("http://"));
+    client_options(clear)
+}
+
+/// `clear`: it may be spoken to without TLS.
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "http"))]
+pub(crate) fn client_options(clear: bool) -> object_store::ClientOptions {
     object_store::ClientOptions::new()
         // The time of a request depends on its bytes: see `BucketOptions::minimum_rate`.
         .with_timeout_disabled()

@@ -252,6 +252,12 @@ impl fmt::Display for VendorError {
 }
 
 impl VendorError {
+    /// What a service said; addresses in it lose their secrets, and what is too long its end.
+    #[must_use]
+    pub fn new(code: &str, message: &str) -> Self {
+        Self { code: plain(code, 128), message: plain(&redact_text(message), 1024) }
+    }
+
     /// `<Code>` and `<Message>` of the XML that S3, COS, OSS, Azure and GCS answer with.
     fn find(text: &str) -> Option<Self> {
         let code = between(text, "<Code>", "</Code>")?;

@@ -7,6 +7,8 @@
 //! - [`Uploader`] brings closed files and playlists from the spool to the bucket, in the background: a playlist
 //!   never names a segment that is not stored, a store that is away never slows the recording, and what could not be
 //!   delivered stays in the spool, is told, and is tried again.
+//! - [`MediaLibrary`] is where whole media go instead, to be played from there: a local folder with an index
+//!   ([`LocalLibrary`]), Tencent VOD (feature `tencent-vod`), or one of the embedder's. [`LibraryUploader`] puts them.
 //!
 //! Not here: what is in the files, what they are called, and when a task ends.
 //!
@@ -50,6 +52,7 @@ mod error;
 mod journal;
 mod key;
 mod lease;
+mod library;
 #[cfg(feature = "fs")]
 mod local;
 mod order;
@@ -67,6 +70,14 @@ pub use error::{StorageError, VendorError};
 pub use journal::{Journal, JournalState};
 pub use key::ObjectKey;
 pub use lease::{Lease, LeaseKeeper, LeaseLost};
+#[cfg(feature = "fs")]
+pub use library::LocalLibrary;
+pub use library::{
+    LibraryError, LibraryReport, LibraryReports, LibraryUploader, MediaLibrary, MediaSettings, Medium,
+    StoredMedium,
+};
+#[cfg(feature = "tencent-vod")]
+pub use library::{TencentVod, TencentVodOptions};
 pub use retry::RetryOptions;
 pub use seal::{InvalidSealKey, SealKey, SealKeyFileError};
 pub use spool::{ClosedFile, PlaylistEnd, PlaylistVersion, Spool, SpoolError, SpoolFile, SpoolOptions};

@@ -264,6 +264,12 @@ impl S3 {
         format!("{address}&access_key_id=test&secret_access_key=test")
     }
 
+    /// The address of the server.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The address of `place`, a bucket's name and a path in it, without keys.
     #[must_use]
     pub fn address_of(&self, place: &str) -> String {
