@@ -2,9 +2,9 @@
 //! names, playlists, callbacks.
 //!
 //! Your media server hands over what it has anyway, each participant's encoded access units; out come HLS file sets
-//! in a [`storage::Bucket`], one for each participant and track (or one for a participant's audio and video), and
-//! the events 301 to 308 for your own code or the customer's server. H.264 and AAC-LC are passed through; Opus is
-//! turned into AAC-LC (feature `opus`). With the feature `mix` a task can record the whole room as one video and one
+//! in a [`storage::Bucket`], one for each participant and track (or one for a participant's audio and video), or media in a
+//! [`storage::MediaLibrary`], and the events 301 to 312 for your own code or the customer's server. H.264 and AAC-LC are
+//! passed through; Opus is turned into AAC-LC (feature `opus`). With the feature `mix` a task can record the whole room as one video and one
 //! sound instead ([`TaskOptions`]`::mix`).
 //!
 //! - [`Recorder`] and [`Recording`] are for production: a thread a recording for media and disk, uploads and
@@ -90,12 +90,12 @@ pub use service::{
     bucket_address, task_options,
 };
 pub use shell::{
-    AskError, ClockMode, Fate, Outcome, Recorder, RecorderOptions, Recording, RecordingOptions, RecoverError,
-    RecoverOptions, Recovered, SendError, StartError, Status, Unfinished,
+    AskError, ClockMode, Fate, LibraryTarget, Outcome, Recorder, RecorderOptions, Recording,
+    RecordingOptions, RecoverError, RecoverOptions, Recovered, SendError, StartError, Status, Unfinished,
 };
 pub use subscribe::{MAX_LIST_ENTRIES, Subscription, SubscriptionError};
 pub use task::{
-    Action, AvMerge, EventError, FileJob, FilePlace, FileSetReport, JobInput, MAX_ANCHORS, MadeFile,
-    MaxFileDuration, MaxIdleTime, MediaSelection, Now, OutputFormat, Refused, RoomEvent, SetId,
-    StorageReport, StreamSelection, TaskCore, TaskOptions, TaskState, TrackOrigin,
+    Action, AvMerge, Delivery, EventError, FileJob, FilePlace, FileSetReport, JobInput, MAX_ANCHORS,
+    MadeFile, MaxFileDuration, MaxIdleTime, MediaSelection, MissingMedium, Now, OutputFormat, Refused,
+    RoomEvent, SetId, StorageReport, StreamSelection, TaskCore, TaskOptions, TaskState, TrackOrigin,
 };

@@ -12,7 +12,7 @@ use recorder::storage::{Bucket, BucketOptions, Durability};
 use recorder::types::RoomTime;
 use recorder::{Fate, Now, OutputFormat, Recorder, RecoverOptions, RoomEvent, TaskOptions};
 use support::shell::{
-    Events, FaultyStore, assert_whole, call, objects, recorder, recorder_options, send, told,
+    Events, FaultyStore, assert_whole, call, copy, objects, recorder, recorder_options, send, told,
 };
 use support::{WALL, options, wall};
 
@@ -21,20 +21,6 @@ struct Dead {
     root: tempfile::TempDir,
     /// Events that its endpoint was told.
     told: Vec<u32>,
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            // A file may be on its way from the one to the other.
-            let _ = std::fs::copy(entry.path(), to);
-        }
-    }
 }
 
 fn bucket_in(root: &Path) -> Bucket {

@@ -111,7 +111,7 @@ impl Inner {
         expect(unused_variables, reason = "only callbacks are an application's")
     )]
     fn template(&self, app: SdkAppId, settings: AutoRecording) -> Result<Template, InvalidTemplate> {
-        if matches!(settings.storage, Storage::Vod(_)) {
+        if matches!(settings.storage, Storage::Vod(_)) && self.options.library.is_none() {
             return Err(InvalidTask::Vod.into());
         }
         #[cfg(not(feature = "http"))]

@@ -1,11 +1,12 @@
 use recorder_api::{
     AvMerge, CreateRecording, ErrorCode, MediaSelection, OutputFormat, RecordMode, RecordSettings, Secret,
-    ServiceError, Storage, StorageBucket, StreamType, UserList, Vendor,
+    ServiceError, Storage, StorageBucket, StreamType, UserList, Vendor, VodMediaType, VodSettings,
 };
+use recorder_storage::MediaSettings;
 use recorder_types::{MediaKind, TaskId};
 
 use crate::subscribe::{Subscription, SubscriptionError};
-use crate::{MaxFileDuration, MaxIdleTime, StreamSelection, TaskOptions};
+use crate::{Delivery, MaxFileDuration, MaxIdleTime, StreamSelection, TaskOptions};
 
 /// Why a request of the API makes no task here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,7 +15,7 @@ pub enum InvalidTask {
     /// `RecordMode` 2, which needs the feature `mix`.
     #[error("mixed recording (RecordMode 2) is not done by this service")]
     Mixed,
-    /// `CloudVod`.
+    /// `CloudVod`, where the embedder has no media library ([`ServiceOptions::with_library`](super::ServiceOptions::with_library)).
     #[error("recording to VOD (CloudVod) is not done by this service")]
     Vod,
     /// A time outside the range of tasks.
@@ -50,10 +51,8 @@ impl From<InvalidTask> for ServiceError {
 /// # Errors
 /// [`InvalidTask`].
 pub fn task_options(request: &CreateRecording, task: TaskId) -> Result<TaskOptions, InvalidTask> {
-    let Storage::Bucket(bucket) = &request.storage else { return Err(InvalidTask::Vod) };
     let record = &request.record;
     let mut options = TaskOptions::new(request.app, request.room.clone(), task, request.robot.clone());
-    options.prefix = bucket.prefix.clone();
     options.stream_type = match record.stream_type {
         StreamType::AudioAndVideo => StreamSelection::AudioAndVideo,
         StreamType::AudioOnly => StreamSelection::AudioOnly,
@@ -68,13 +67,28 @@ pub fn task_options(request: &CreateRecording, task: TaskId) -> Result<TaskOptio
         AvMerge::Separate => crate::AvMerge::Separate,
         AvMerge::Merged => crate::AvMerge::Merged,
     };
-    options.output = match record.output {
-        OutputFormat::Hls => crate::OutputFormat::Hls,
-        OutputFormat::HlsAndMp4 => crate::OutputFormat::HlsAndMp4,
-        OutputFormat::HlsAndAac => crate::OutputFormat::HlsAndAac,
-        OutputFormat::Mp4 => crate::OutputFormat::Mp4,
-        OutputFormat::Aac => crate::OutputFormat::Aac,
-    };
+    match &request.storage {
+        Storage::Bucket(bucket) => {
+            options.prefix = bucket.prefix.clone();
+            options.output = match record.output {
+                OutputFormat::Hls => crate::OutputFormat::Hls,
+                OutputFormat::HlsAndMp4 => crate::OutputFormat::HlsAndMp4,
+                OutputFormat::HlsAndAac => crate::OutputFormat::HlsAndAac,
+                OutputFormat::Mp4 => crate::OutputFormat::Mp4,
+                OutputFormat::Aac => crate::OutputFormat::Aac,
+            };
+        }
+        Storage::Vod(vod) => {
+            options.delivery = Delivery::Library { record_id: vod.record_id.clone() };
+            options.output = match vod.media_type {
+                VodMediaType::Mp4 => crate::OutputFormat::Mp4,
+                VodMediaType::Hls => crate::OutputFormat::Hls,
+                VodMediaType::Aac => crate::OutputFormat::Aac,
+                VodMediaType::HlsAndMp4 => crate::OutputFormat::HlsAndMp4,
+                VodMediaType::HlsAndAac => crate::OutputFormat::HlsAndAac,
+            };
+        }
+    }
     match &request.mode {
         RecordMode::SingleStream => {}
         #[cfg(feature = "mix")]
@@ -88,6 +102,19 @@ pub fn task_options(request: &CreateRecording, task: TaskId) -> Result<TaskOptio
     options.max_idle = max_idle(record).ok_or(InvalidTask::Time)?;
     options.max_file_duration = max_file_duration(record).ok_or(InvalidTask::Time)?;
     Ok(options)
+}
+
+/// How a media library is to keep what a request records to VOD.
+pub(super) fn media_settings(vod: &VodSettings) -> MediaSettings {
+    let mut settings = MediaSettings::default();
+    settings.procedure = vod.procedure.clone();
+    settings.expire_after = vod.expire;
+    settings.storage_region = vod.region.clone();
+    settings.class_id = vod.class;
+    settings.sub_app_id = vod.sub_app;
+    settings.session_context = vod.session_context.clone();
+    settings.source_context = vod.source_context.clone();
+    settings
 }
 
 fn max_idle(record: &RecordSettings) -> Option<MaxIdleTime> {

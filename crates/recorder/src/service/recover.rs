@@ -128,7 +128,8 @@ impl Inner {
         #[cfg(not(feature = "mix"))]
         let canvas = None;
         let phase = SlotPhase::Started { recording: recording.clone(), last: None };
-        let slot = Slot { room: room.clone(), canvas, phase };
+        let to_library = options.delivery.is_library();
+        let slot = Slot { room: room.clone(), canvas, to_library, phase };
         let place = (room.clone(), options.robot.clone());
         let left = |note: Note| Duration::from_millis(note.expires.saturating_sub(self.wall().get()));
         let (now, expires) = (self.elapsed(), read(note).map_or(UNKNOWN_EXPIRY, left));

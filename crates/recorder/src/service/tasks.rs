@@ -11,27 +11,31 @@ use recorder_api::wire::{
 };
 use recorder_api::{
     CreateRecording, DeleteRecording, DescribeRecording, ErrorCode, MAX_RUNNING_TASKS, ModifyRecording,
-    RecordMode, ServiceError, Storage, StorageBucket,
+    RecordMode, ServiceError, Storage, StorageBucket, VodSettings,
 };
 use recorder_callback::{CallbackBody, LeaveCode, Payload};
 use recorder_naming::encode_field;
-use recorder_storage::{Bucket, StorageError};
+use recorder_storage::{Bucket, LibraryError, MediaLibrary, StorageError};
 use recorder_types::{RoomTime, SdkAppId, Size, TaskId, UserId};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::auto::Template;
 use super::life::{LifeError, Stop, TaskLife};
-use super::options::{InvalidTask, subscription, task_options};
+use super::options::{InvalidTask, media_settings, subscription, task_options};
 use super::recover::Begun;
 use super::room::{Departure, Room, RoomKey};
-use crate::shell::{Clock, ClockMode, Outcome, Recorder, Recording, RecordingOptions, SendError, Status};
+use crate::shell::{
+    Clock, ClockMode, LibraryTarget, Outcome, Recorder, Recording, RecordingOptions, SendError, Status,
+};
 use crate::task::{FileSetReport, RoomEvent, TaskState, track_type};
 
 /// How long a task may take to say how it is; after that the answer is how it was.
 const DESCRIBE_PATIENCE: Duration = Duration::from_millis(40);
 
 type OpenBucket = Arc<dyn Fn(&StorageBucket) -> Result<Bucket, StorageError> + Send + Sync>;
+type OpenLibrary =
+    Arc<dyn Fn(&CreateRecording, &VodSettings) -> Result<Arc<dyn MediaLibrary>, LibraryError> + Send + Sync>;
 type Adjust = Arc<dyn Fn(&CreateRecording, RecordingOptions) -> RecordingOptions + Send + Sync>;
 type OnCallback = Arc<dyn Fn(SdkAppId, &CallbackBody) + Send + Sync>;
 type OnEnded = Arc<dyn Fn(&TaskId, &Outcome) + Send + Sync>;
@@ -46,6 +50,7 @@ pub struct ServiceOptions {
     #[cfg(feature = "http")]
     pub template_callbacks: recorder_callback::DelivererOptions,
     open: OpenBucket,
+    pub(super) library: Option<OpenLibrary>,
     adjust: Adjust,
     on_callback: OnCallback,
     on_ended: OnEnded,
@@ -63,6 +68,7 @@ impl ServiceOptions {
             #[cfg(feature = "http")]
             template_callbacks: recorder_callback::DelivererOptions::default(),
             open: Arc::new(open),
+            library: None,
             adjust: Arc::new(|_, options| options),
             on_callback: Arc::new(|_, _| ()),
             on_ended: Arc::new(|_, _| ()),
@@ -81,6 +87,20 @@ impl ServiceOptions {
     #[must_use]
     pub fn with_template_callbacks(mut self, options: recorder_callback::DelivererOptions) -> Self {
         self.template_callbacks = options;
+        self
+    }
+
+    /// Records to VOD (`CloudVod`), into the media library that `open` gives for a request and that must not wait for the
+    /// network. Without it such requests are `UnsupportedOperation`.
+    #[must_use]
+    pub fn with_library(
+        mut self,
+        open: impl Fn(&CreateRecording, &VodSettings) -> Result<Arc<dyn MediaLibrary>, LibraryError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        self.library = Some(Arc::new(open));
         self
     }
 
@@ -150,6 +170,8 @@ pub(super) struct Slot {
     pub(super) room: RoomKey,
     /// Of a mixed task.
     pub(super) canvas: Option<Size>,
+    /// It records to VOD: no files are described.
+    pub(super) to_library: bool,
     pub(super) phase: SlotPhase,
 }
 
@@ -305,7 +327,8 @@ impl Service {
                 TaskState::Exited => TaskStatus::Exited,
             },
         };
-        let files = status.iter().flat_map(|status| &status.files).filter_map(storage_file).collect();
+        let described = status.iter().filter(|_| !self.0.is_to_library(&id));
+        let files = described.flat_map(|status| &status.files).filter_map(storage_file).collect();
         Ok(DescribeCloudRecordingResponse {
             task_id: id.as_str().to_owned(),
             status: state,
@@ -344,7 +367,7 @@ impl Service {
         Ok(ModifyCloudRecordingResponse { task_id: id.as_str().to_owned() })
     }
 
-    /// `DeleteCloudRecording`. Uploads go on; event 305 or 310 tells their end. Twice is once.
+    /// `DeleteCloudRecording`. Uploads go on; event 305, 310 or 312 tells their end. Twice is once.
     ///
     /// # Errors
     /// [`ServiceError`] with the code of the API.
@@ -439,10 +462,22 @@ impl Inner {
         room: &RoomKey,
     ) -> Result<RecordingOptions, ServiceError> {
         let task = task_options(request, id.clone())?;
-        let Storage::Bucket(bucket) = &request.storage else { return Err(InvalidTask::Vod.into()) };
-        let bucket = (self.options.open)(bucket)
-            .map_err(|error| ServiceError::new(ErrorCode::FailedOperation, format!("the bucket: {error}")))?;
-        let options = (self.options.adjust)(request, RecordingOptions::new(task, bucket));
+        let options = match &request.storage {
+            Storage::Bucket(bucket) => {
+                let bucket = (self.options.open)(bucket).map_err(|error| {
+                    ServiceError::new(ErrorCode::FailedOperation, format!("the bucket: {error}"))
+                })?;
+                RecordingOptions::new(task, bucket)
+            }
+            Storage::Vod(vod) => {
+                let open = self.options.library.as_ref().ok_or(InvalidTask::Vod)?;
+                let library = open(request, vod).map_err(|error| library_error(&error))?;
+                let settings = media_settings(vod);
+                library.check(&settings).map_err(|error| library_error(&error))?;
+                RecordingOptions::to_library(task, LibraryTarget { library, settings })
+            }
+        };
+        let options = (self.options.adjust)(request, options);
         let options = options.with_note(self.note(request.resource_expires_after, Begun::ByCall));
         Ok(options.with_on_callback(self.callback_sink(id.clone(), room.clone())))
     }
@@ -460,7 +495,8 @@ impl Inner {
             RecordMode::SingleStream => None,
             RecordMode::Mixed(settings) => Some(settings.canvas),
         };
-        let slot = Slot { room: room.clone(), canvas, phase: SlotPhase::Starting { stop: None } };
+        let to_library = matches!(request.storage, Storage::Vod(_));
+        let slot = Slot { room: room.clone(), canvas, to_library, phase: SlotPhase::Starting { stop: None } };
         // Whoever ends the task from now on finds its slot.
         let mut life = lock(&self.life);
         let displaced = life.create(now, id.clone(), place, expires)?;
@@ -585,6 +621,10 @@ impl Inner {
         Some((slot.phase.recording().cloned(), slot.canvas))
     }
 
+    fn is_to_library(&self, id: &TaskId) -> bool {
+        lock(&self.slots).get(id).is_some_and(|slot| slot.to_library)
+    }
+
     /// How a task is; how it was last if it does not say so soon.
     async fn ask(&self, id: &TaskId, recording: Option<Recording>) -> Option<Status> {
         let status = match recording {
@@ -627,6 +667,15 @@ impl Inner {
             on_callback(room.app, body);
         }
     }
+}
+
+/// A media library that cannot be had, or does not take what a request wants.
+fn library_error(error: &LibraryError) -> ServiceError {
+    let code = match error {
+        LibraryError::InvalidSetting { .. } => ErrorCode::InvalidParameterOutOfRange,
+        _ => ErrorCode::FailedOperation,
+    };
+    ServiceError::new(code, format!("VOD: {error}"))
 }
 
 fn storage_file(set: &FileSetReport) -> Option<StorageFile> {

@@ -1,3 +1,5 @@
+mod library;
+
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,13 +8,14 @@ use std::time::Duration;
 use recorder_callback::{CallbackBody, Event, LeaveCode};
 use recorder_hls::{PlaylistUpdate, SegmentIndex};
 use recorder_storage::{
-    Bucket, ClosedFile, Finished, Lease, ObjectKey, PlaylistEnd, Report, Reports, Spool, SpoolError,
-    SpoolFile, Uploader,
+    Backlog, Bucket, ClosedFile, Finished, Lease, LibraryReports, ObjectKey, PlaylistEnd, Report, Reports,
+    Spool, SpoolError, SpoolFile, Uploader, UploaderOptions,
 };
 use recorder_types::{ObjectName, RoomTime, UnixMillis};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 
+use self::library::Library;
 use super::clock::Clock;
 use super::files::{FileMaker, JobResult, RecordedSet, SegmentRef};
 use super::journal::TaskJournal;
@@ -64,6 +67,9 @@ pub(super) struct Driver {
     directory: ObjectKey,
     uploader: Arc<Uploader>,
     notifier: Notifier,
+    /// Where everything goes in the place of the bucket.
+    library: Option<Library>,
+    library_options: UploaderOptions,
     #[cfg(feature = "mix")]
     images: super::images::Images,
     /// What the core asked for and has not got yet, and where it comes in.
@@ -130,6 +136,7 @@ enum Ending {
 enum Awaited {
     Hls(Finished),
     Files(Finished),
+    Library(Finished),
     Job(Result<Box<JobResult>, JoinError>),
 }
 
@@ -144,6 +151,8 @@ pub(super) struct SetFiles {
     broken: bool,
     /// The last header, once there is something under it.
     pub(super) header: Option<String>,
+    /// Of a recording to a media library: its playlists and their last headers, in order.
+    pub(super) playlists: Vec<(ObjectName, String)>,
 }
 
 /// Comes when the lease is lost, or, for somebody who waits for it, when it is valid.
@@ -196,6 +205,8 @@ impl Driver {
             directory,
             uploader: Arc::new(uploader),
             notifier,
+            library: options.library.clone().map(Library::new),
+            library_options: options.uploader.clone(),
             #[cfg(feature = "mix")]
             images: super::images::Images::new(options, answer),
             asked: 0,
@@ -232,6 +243,7 @@ impl Driver {
         let (mut open, mut reporting) = (true, true);
         let mut awaited: Option<Pin<Box<dyn Future<Output = Awaited>>>> = None;
         let mut telling: Option<Pin<Box<dyn Future<Output = u64> + Send>>> = None;
+        let mut from_library: Option<LibraryReports> = None;
         while !self.over || !self.held_events.is_empty() {
             self.commit();
             self.tell_held();
@@ -243,13 +255,14 @@ impl Driver {
             if awaited.is_none() {
                 awaited = self.next_ending();
             }
+            from_library = from_library.or_else(|| self.library.as_mut()?.take_reports());
             if self.lease.as_ref().is_some_and(Lease::is_lost) {
                 // As if the process had died: what is in the spool is for a recovery.
                 self.uploader.abandon().await;
                 drop(self);
                 return;
             }
-            if awaited.is_none() && !reporting && !self.over {
+            if awaited.is_none() && from_library.is_none() && !reporting && !self.over {
                 return; // the runtime ends: what was not delivered stays in the spool
             }
             let until_deadline = self.until_deadline();
@@ -262,6 +275,12 @@ impl Driver {
                     Some(report) => self.report(report),
                     None => reporting = false,
                 },
+                report = async { from_library.as_mut().expect("checked by the guard").recv().await }, if from_library.is_some() => {
+                    match report {
+                        Some(report) => self.library_report(report),
+                        None => from_library = None,
+                    }
+                }
                 done = async { awaited.as_mut().expect("checked by the guard").await }, if awaited.is_some() => {
                     awaited = None;
                     while let Some(report) = reports.try_recv() {
@@ -355,6 +374,9 @@ impl Driver {
             }
             Ending::MakeFiles { mut jobs, keeps_hls } => {
                 if let Some(job) = jobs.pop_front() {
+                    if let Some(library) = &mut self.library {
+                        library.begins(&job);
+                    }
                     let inputs = job
                         .inputs
                         .iter()
@@ -365,6 +387,10 @@ impl Driver {
                     self.ending = Some(Ending::MakeFiles { jobs, keeps_hls });
                     let made = tokio::task::spawn_blocking(move || Box::new(maker.make(job)));
                     return Some(Box::pin(async move { Awaited::Job(made.await) }));
+                }
+                if self.library.is_some() {
+                    self.hand_to_library(keeps_hls);
+                    return None;
                 }
                 self.settle_segments(keeps_hls);
                 Some(Box::pin(async move { Awaited::Files(uploader.finish().await) }))
@@ -402,6 +428,11 @@ impl Driver {
                 self.perform();
                 kept(finished)
             }
+            Awaited::Library(finished) => {
+                self.core.report(now, StorageReport::FilesEnded { kept: kept(finished) });
+                self.perform();
+                kept(finished)
+            }
             Awaited::Job(result) => return self.job_ended(now, result),
         };
         self.commit();
@@ -422,12 +453,21 @@ impl Driver {
             Ok(result) => *result,
             Err(error) => {
                 tracing::error!(%error, "making a file panicked");
-                self.core.report(now, StorageReport::FileFailed { made: Vec::new() });
+                if self.library.is_some() {
+                    self.library_job_ended(None, Some("the recorder failed".into()));
+                } else {
+                    self.core.report(now, StorageReport::FileFailed { made: Vec::new() });
+                }
                 return self.perform();
             }
         };
         let made: Vec<MadeFile> = result.made.iter().map(|made| made.file.clone()).collect();
-        for made in result.made {
+        let to_library = self.library.is_some();
+        if to_library {
+            let error = result.error.as_ref().map(|error| recorder_types::with_causes(error));
+            self.library_job_ended(Some(made.clone()), error);
+        }
+        for made in result.made.into_iter().filter(|_| !to_library) {
             self.on_their_way.insert(made.file.name.clone(), made.file.clone());
             self.made.push(made.file);
             // An uploader that has ended leaves the file in the spool.
@@ -444,7 +484,9 @@ impl Driver {
                 error = &error as &dyn std::error::Error,
                 "no file was made, the segments are kept"
             );
-            self.core.report(now, StorageReport::FileFailed { made });
+            if !to_library {
+                self.core.report(now, StorageReport::FileFailed { made });
+            }
         }
         self.perform();
     }
@@ -524,6 +566,9 @@ impl Driver {
             Message::Redeliver => {
                 // Fails only when the runtime ends.
                 let _ = self.uploader.redeliver();
+                if let Some(library) = &self.library {
+                    library.redeliver();
+                }
             }
         }
     }
@@ -619,12 +664,18 @@ impl Driver {
             state: self.core.state(),
             files: self.core.files().collect(),
             refused: self.core.refused(),
-            backlog: self.uploader.backlog(),
+            backlog: self.backlog(),
             #[cfg(feature = "mix")]
             arrangement: self.core.arrangement().cloned(),
             #[cfg(feature = "mix")]
             mix: self.core.mix_report(),
         }
+    }
+
+    fn backlog(&self) -> Backlog {
+        let mut backlog = self.uploader.backlog();
+        backlog.files += self.library.as_ref().map_or(0, Library::waiting);
+        backlog
     }
 
     /// `now`, or the latest time so far if that is later.
@@ -855,7 +906,7 @@ impl Driver {
         start: UnixMillis,
         index: Option<SegmentIndex>,
     ) {
-        if self.task.output.keeps_hls() {
+        if self.task.output.keeps_hls() && self.library.is_none() {
             // An uploader that has ended leaves the file in the spool.
             let _ = self.uploader.segment(playlist, file);
         }
@@ -897,22 +948,34 @@ impl Driver {
         let lines = body_lines(&update.append);
         if !self.files(set).broken && !lines.is_empty() {
             match self.spool.append_playlist(&update.name, lines) {
-                Ok(()) => self.files(set).header = Some(update.header.clone()),
+                Ok(()) => self.note_header(set, update),
                 Err(error) => {
                     self.unlisted = true;
                     self.fail(set, error);
                 }
             }
         }
-        let keeps_hls = self.task.output.keeps_hls();
+        let goes_up = self.task.output.keeps_hls() && self.library.is_none();
         let files = self.files(set);
-        if files.header.is_none() || (files.broken && !update.ended) || !keeps_hls {
+        if files.header.is_none() || (files.broken && !update.ended) || !goes_up {
             return;
         }
         let end = if update.ended { PlaylistEnd::Ended } else { PlaylistEnd::Open };
         let version = self.spool.playlist_version(&update.name, &update.header, end);
         // An uploader that has ended leaves the text in the spool.
         let _ = self.uploader.playlist(version);
+    }
+
+    fn note_header(&mut self, set: SetId, update: &PlaylistUpdate) {
+        let to_library = self.library.is_some();
+        let files = self.files(set);
+        if to_library {
+            match files.playlists.last_mut().filter(|(name, _)| *name == update.name) {
+                Some((_, header)) => header.clone_from(&update.header),
+                None => files.playlists.push((update.name.clone(), update.header.clone())),
+            }
+        }
+        files.header = Some(update.header.clone());
     }
 
     #[cfg(feature = "mix")]

@@ -1,11 +1,12 @@
 //! What the journal of a task holds, written and read back.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use recorder_callback::{CallbackBody, LeaveCode, Payload, UploadStatus};
+use recorder_callback::{CallbackBody, LeaveCode, Payload, UploadStatus, VodCommitStatus, VodStopStatus};
 use recorder_hls::PlaylistUpdate;
 use recorder_naming::{HaRun, KeyPrefix, ParsedName, RoomIdKind};
-use recorder_storage::{Journal, SealKey, Spool, SpoolError};
+use recorder_storage::{Journal, MediaSettings, SealKey, Spool, SpoolError};
 use recorder_types::{MediaKind, ObjectName, RoomId, SdkAppId, TaskId, UnixMillis, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,8 @@ use super::mix_journal::{LayoutRecord, MixRecord, PartRecord, PastMix, PictureRe
 use super::options::RecordingOptions;
 use crate::subscribe::{Subscription, UserList};
 use crate::task::{
-    AvMerge, MaxFileDuration, MaxIdleTime, MediaSelection, OutputFormat, StreamSelection, TaskOptions,
+    AvMerge, Delivery, MaxFileDuration, MaxIdleTime, MediaSelection, OutputFormat, StreamSelection,
+    TaskOptions,
 };
 
 /// One record, as JSON.
@@ -66,7 +68,7 @@ pub(crate) struct TaskRecord {
     pub(super) mixed: bool,
     #[serde(default)]
     timeline: bool,
-    /// Where the files go; without anything that is secret.
+    /// Where the files go, or the media library; without anything that is secret.
     pub(super) bucket: String,
     /// The address opens the bucket as it stands.
     pub(super) reopens: bool,
@@ -74,6 +76,58 @@ pub(crate) struct TaskRecord {
     pub(super) sealed: Option<String>,
     /// The embedder's.
     pub(super) note: Option<String>,
+    /// The address is that of a media library.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) library: Option<LibraryRecord>,
+}
+
+/// How a media library is to keep what it gets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct LibraryRecord {
+    record_id: Option<String>,
+    procedure: Option<String>,
+    expire_secs: Option<u64>,
+    storage_region: Option<String>,
+    class_id: u32,
+    sub_app_id: Option<u32>,
+    session_context: Option<String>,
+    source_context: Option<String>,
+}
+
+impl LibraryRecord {
+    fn new(delivery: &Delivery, settings: &MediaSettings) -> Self {
+        let record_id = match delivery {
+            Delivery::Library { record_id } => record_id.as_ref().map(|id| id.as_str().to_owned()),
+            Delivery::Bucket => None,
+        };
+        Self {
+            record_id,
+            procedure: settings.procedure.clone(),
+            expire_secs: settings.expire_after.map(|after| after.as_secs()),
+            storage_region: settings.storage_region.clone(),
+            class_id: settings.class_id,
+            sub_app_id: settings.sub_app_id,
+            session_context: settings.session_context.clone(),
+            source_context: settings.source_context.clone(),
+        }
+    }
+
+    pub(super) fn settings(&self) -> MediaSettings {
+        let mut settings = MediaSettings::default();
+        settings.procedure = self.procedure.clone();
+        settings.expire_after = self.expire_secs.map(Duration::from_secs);
+        settings.storage_region = self.storage_region.clone();
+        settings.class_id = self.class_id;
+        settings.sub_app_id = self.sub_app_id;
+        settings.session_context = self.session_context.clone();
+        settings.source_context = self.source_context.clone();
+        settings
+    }
+
+    fn delivery(&self) -> Option<Delivery> {
+        let record_id = self.record_id.as_deref().map(str::parse).transpose().ok()?;
+        Some(Delivery::Library { record_id })
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -119,7 +173,7 @@ fn number_of<T: PartialEq>(all: &[T], one: &T) -> usize {
 
 impl TaskRecord {
     pub(crate) fn new(recording: &RecordingOptions, key: Option<&SealKey>) -> Self {
-        let (options, bucket) = (&recording.task, &recording.bucket);
+        let RecordingOptions { task: options, bucket, library, .. } = recording;
         let lists = &options.subscription;
         Self {
             app: options.app.get(),
@@ -147,10 +201,18 @@ impl TaskRecord {
             timeline: options.timeline,
             #[cfg(not(feature = "mix"))]
             timeline: false,
-            bucket: bucket.reopen_address().map_or_else(|| bucket.to_string(), str::to_owned),
-            reopens: bucket.reopen_address().is_some(),
+            bucket: match (library, bucket.reopen_address()) {
+                (Some(target), _) => target.library.address().to_owned(),
+                (None, Some(address)) => address.to_owned(),
+                (None, None) => bucket.to_string(),
+            },
+            reopens: match library {
+                Some(target) => target.library.reopens(),
+                None => bucket.reopen_address().is_some(),
+            },
             sealed: key.and_then(|key| bucket.sealed_address(key, &options.task)),
             note: recording.note.clone(),
+            library: library.as_ref().map(|target| LibraryRecord::new(&options.delivery, &target.settings)),
         }
     }
 
@@ -177,6 +239,9 @@ impl TaskRecord {
         options.max_idle = u32::try_from(self.max_idle).ok().and_then(MaxIdleTime::from_secs)?;
         options.output = *OUTPUTS.get(self.output)?;
         options.max_file_duration = MaxFileDuration::from_minutes(self.max_file_minutes)?;
+        if let Some(library) = &self.library {
+            options.delivery = library.delivery()?;
+        }
         #[cfg(feature = "mix")]
         {
             options.timeline = self.timeline;
@@ -223,10 +288,10 @@ impl TaskJournal {
     /// Begins the journal of a new task.
     pub(super) fn create(
         spool: &Spool,
-        options: &RecordingOptions,
+        recording: &RecordingOptions,
         key: Option<&SealKey>,
     ) -> Result<Self, SpoolError> {
-        let entry = Entry::Task(Box::new(TaskRecord::new(options, key)));
+        let entry = Entry::Task(Box::new(TaskRecord::new(recording, key)));
         let mut journal = Self {
             journal: Journal::create(spool, &encode(&entry))?,
             next_event: 1,
@@ -235,7 +300,7 @@ impl TaskJournal {
             #[cfg(feature = "mix")]
             pictures: Pictures::default(),
         };
-        if let Err(error) = journal.mix(&options.task).and_then(|()| journal.commit()) {
+        if let Err(error) = journal.mix(&recording.task).and_then(|()| journal.commit()) {
             journal.remove();
             return Err(error);
         }
@@ -406,6 +471,9 @@ pub(super) struct Past {
     pub(super) stopped: Option<LeaveCode>,
     pub(super) first_playlist_told: bool,
     pub(super) uploads_told: Option<UploadStatus>,
+    /// What was told last of each medium that goes into a library.
+    pub(super) media_told: BTreeMap<ObjectName, VodCommitStatus>,
+    pub(super) library_told: Option<VodStopStatus>,
     pub(super) delivered: bool,
     #[cfg(feature = "mix")]
     pub(super) mix: PastMix,
@@ -457,6 +525,12 @@ impl Past {
                     Payload::RecorderStop(code) => self.stopped = Some(*code),
                     Payload::FileInfo(_) => self.first_playlist_told = true,
                     Payload::UploadStop(status) => self.uploads_told = Some(*status),
+                    Payload::VodStop(status) => self.library_told = Some(*status),
+                    Payload::VodCommit(commit) => {
+                        if let Ok(name) = commit.file.cache_file.as_str().parse() {
+                            self.media_told.insert(name, commit.status);
+                        }
+                    }
                     _ => {}
                 }
                 self.last_event = self.last_event.max(number);
@@ -530,8 +604,13 @@ impl Past {
     pub(super) fn leave(&mut self) {
         self.stopped.get_or_insert(LeaveCode::ROOM_TIMEOUT);
         self.uploads_told = Some(UploadStatus::SOME_KEPT_BACK);
+        self.library_told = Some(VodStopStatus::ABNORMAL);
         self.events.retain(|_, body| {
-            !matches!(body.event().payload(), Payload::RecorderStop(_) | Payload::UploadStop(_))
+            let ends = matches!(
+                body.event().payload(),
+                Payload::RecorderStop(_) | Payload::UploadStop(_) | Payload::VodStop(_)
+            );
+            !ends
         });
     }
 

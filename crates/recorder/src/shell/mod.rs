@@ -24,7 +24,7 @@ pub(crate) use self::clock::Clock;
 pub use self::clock::ClockMode;
 #[cfg(feature = "nats")]
 pub(crate) use self::journal::TaskRecord;
-pub use self::options::{RecorderOptions, RecordingOptions};
+pub use self::options::{LibraryTarget, RecorderOptions, RecordingOptions};
 #[cfg(feature = "api")]
 pub(crate) use self::recorder::tell_failed_start;
 pub use self::recorder::{Recorder, StartError};

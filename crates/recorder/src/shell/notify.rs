@@ -2,11 +2,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use recorder_callback::{CallbackBody, Event, LeaveCode, Payload, StartStatus, UploadError, UploadStatus};
+use recorder_callback::{
+    CallbackBody, Event, LeaveCode, Payload, StartStatus, UploadError, UploadStatus, VodStopStatus,
+};
 use recorder_types::{TaskId, UnixMillis};
 
 use super::options::{CallbackSink, RecordingOptions};
-use crate::task::TaskOptions;
+use crate::task::{Delivery, TaskOptions};
 
 /// Hands events to whoever was named: the embedder's function, the customer's server. Clones are handles to the same.
 #[derive(Clone)]
@@ -54,7 +56,7 @@ impl Notifier {
         tracing::debug!(event = body.event().event_type().number(), "event");
         match body.event().payload() {
             Payload::RecorderStop(_) => self.told.stop.store(true, Ordering::Relaxed),
-            Payload::UploadStop(_) => self.told.uploads.store(true, Ordering::Relaxed),
+            Payload::UploadStop(_) | Payload::VodStop(_) => self.told.uploads.store(true, Ordering::Relaxed),
             _ => {}
         }
         #[cfg(feature = "http")]
@@ -82,8 +84,10 @@ impl Notifier {
         let error = UploadError { code: "RecorderFailed".into(), message: "the recorder failed".into() };
         let stop = (!self.told.stop.load(Ordering::Relaxed))
             .then_some(Payload::RecorderStop(LeaveCode::REMOVED_BY_SERVER));
-        let uploads = (!self.told.uploads.load(Ordering::Relaxed))
-            .then_some(Payload::UploadStop(UploadStatus::SOME_KEPT_BACK));
+        let uploads = (!self.told.uploads.load(Ordering::Relaxed)).then_some(match &task.delivery {
+            Delivery::Bucket => Payload::UploadStop(UploadStatus::SOME_KEPT_BACK),
+            Delivery::Library { .. } => Payload::VodStop(VodStopStatus::ABNORMAL),
+        });
         for payload in [Some(Payload::UploadError(error)), stop, uploads].into_iter().flatten() {
             // What panicked may have been the embedder's function.
             let told = catch_unwind(AssertUnwindSafe(|| self.event(task, at, payload)));

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recorder_callback::CallbackBody;
-use recorder_storage::{Bucket, Durability, SealKey, UploaderOptions};
+use recorder_storage::{Bucket, Durability, MediaLibrary, MediaSettings, SealKey, UploaderOptions};
 use recorder_types::{MediaId, UserId};
 
 use super::clock::ClockMode;
-use crate::task::TaskOptions;
+use crate::task::{Delivery, TaskOptions};
 
 /// What every recording of a [`super::Recorder`] shares.
 #[derive(Clone, Debug)]
@@ -61,8 +61,10 @@ impl RecorderOptions {
 pub struct RecordingOptions {
     /// What is recorded, and under which names.
     pub task: TaskOptions,
-    /// Where the files go.
+    /// Where the files go, unless there is a [`RecordingOptions::library`].
     pub bucket: Bucket,
+    /// The media library that they go into when the recording has ended.
+    pub library: Option<LibraryTarget>,
     /// Where the time comes from. Default: [`ClockMode::System`].
     pub clock: ClockMode,
     /// How files are uploaded and retried.
@@ -104,6 +106,7 @@ impl RecordingOptions {
         Self {
             task,
             bucket,
+            library: None,
             clock: ClockMode::System,
             uploader: UploaderOptions::default(),
             queue_bytes: 64 << 20,
@@ -120,6 +123,16 @@ impl RecordingOptions {
             #[cfg(feature = "http")]
             deliverer: None,
         }
+    }
+
+    /// Records `task` into a media library: its [`TaskOptions::delivery`] becomes [`Delivery::Library`], if it is not that
+    /// already. Until the end everything stays in the spool.
+    #[must_use]
+    pub fn to_library(mut task: TaskOptions, target: LibraryTarget) -> Self {
+        if !task.delivery.is_library() {
+            task.delivery = Delivery::Library { record_id: None };
+        }
+        Self { library: Some(target), ..Self::new(task, Bucket::memory()) }
     }
 
     /// Sets [`RecordingOptions::clock`].
@@ -212,11 +225,21 @@ impl RecordingOptions {
     }
 }
 
+/// A media library, and how it is to keep what it gets.
+#[derive(Clone, Debug)]
+pub struct LibraryTarget {
+    /// The library.
+    pub library: Arc<dyn MediaLibrary>,
+    /// As the customer wants it.
+    pub settings: MediaSettings,
+}
+
 impl fmt::Debug for RecordingOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecordingOptions")
             .field("task", &self.task)
             .field("bucket", &self.bucket)
+            .field("library", &self.library)
             .field("clock", &self.clock)
             .field("uploader", &self.uploader)
             .field("queue_bytes", &self.queue_bytes)

@@ -1,7 +1,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use recorder_storage::{ObjectKey, Reports, Spool, SpoolError, SpoolOptions, StorageError, Uploader};
+use recorder_storage::{
+    LibraryError, ObjectKey, Reports, Spool, SpoolError, SpoolOptions, StorageError, Uploader,
+};
 use recorder_types::TaskId;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -56,6 +58,7 @@ impl Recorder {
     ) -> Result<Recording, StartError> {
         let zero = clock.zero();
         let prepared = (|| {
+            check_delivery(&options)?;
             // The room is not empty for as long as it takes to begin.
             let now = clock.now().unwrap_or(zero);
             let core = TaskCore::new(options.task.clone(), now).map_err(StartError::Names)?;
@@ -83,6 +86,19 @@ impl Recorder {
         };
         Spool::open(&self.options.spool, task, options)
     }
+}
+
+/// Whether the task and where it goes fit together.
+fn check_delivery(options: &RecordingOptions) -> Result<(), StartError> {
+    let Some(target) = options.library.as_ref().filter(|_| options.task.delivery.is_library()) else {
+        let matches = options.library.is_none() && !options.task.delivery.is_library();
+        return if matches { Ok(()) } else { Err(StartError::Delivery) };
+    };
+    #[cfg(feature = "mix")]
+    if options.task.timeline {
+        return Err(StartError::TimelineInLibrary);
+    }
+    target.library.check(&target.settings).map_err(StartError::Library)
 }
 
 /// Puts a task on its thread.
@@ -127,6 +143,16 @@ pub enum StartError {
     /// The caller's prefix and task id do not make a key.
     #[error("the directory of the task is no key of the bucket")]
     Directory(#[source] StorageError),
+    /// The caller's task records to a media library and there is none, or it is the other way round.
+    #[error("the task's delivery is not that of the recording: a media library is wanted for one of them")]
+    Delivery,
+    /// The caller wants a timeline, which is no medium that a library takes.
+    #[cfg(feature = "mix")]
+    #[error("a media library takes no timeline")]
+    TimelineInLibrary,
+    /// The media library does not take what the customer wants.
+    #[error("the media library")]
+    Library(#[source] LibraryError),
     /// The spool directory cannot be used: the operator has to act.
     #[error("the spool cannot be used")]
     Spool(#[source] SpoolError),

@@ -9,19 +9,22 @@ use recorder_hls::SegmenterStats;
 use recorder_hls::read_playlist::MediaPlaylist;
 use recorder_hls::salvage::Salvaged;
 use recorder_naming::{HaRun, ParsedName, RoomIdKind, StreamType};
-use recorder_storage::{Bucket, ObjectKey, PlaylistEnd, Spool, SpoolError, StorageError, Uploader};
+use recorder_storage::{
+    Bucket, LocalLibrary, MediaLibrary, ObjectKey, PlaylistEnd, Spool, SpoolError, StorageError, Uploader,
+};
 use recorder_types::{MediaId, ObjectName, RoomTime, TaskId, UserId};
 
 use super::clock::Clock;
 use super::driver::{SetFiles, Work};
 use super::files::{RecordedSet, SegmentRef};
 use super::journal::{Past, PastSegment, PastSet, TaskJournal, TaskRecord};
-use super::options::RecordingOptions;
+use super::options::{LibraryTarget, RecordingOptions};
 use super::recorder::{Recorder, StartError, run};
 use super::recording::Recording;
 use crate::task::{Earlier, FileSetReport, Resume, SetId, TaskCore, TaskOptions};
 
 type OpenBucket = Arc<dyn Fn(&TaskOptions, &str) -> Option<Bucket> + Send + Sync>;
+type OpenLibrary = Arc<dyn Fn(&TaskOptions, &str) -> Option<Arc<dyn MediaLibrary>> + Send + Sync>;
 type Adjust = Arc<dyn Fn(RecordingOptions) -> RecordingOptions + Send + Sync>;
 
 /// How [`Recorder::recover`] takes up what a process that died has left.
@@ -33,6 +36,7 @@ pub struct RecoverOptions {
     pub go_on: bool,
     elsewhere: Elsewhere,
     open: OpenBucket,
+    open_library: OpenLibrary,
     adjust: Adjust,
 }
 
@@ -54,6 +58,7 @@ impl Default for RecoverOptions {
             go_on: true,
             elsewhere: Elsewhere::Never,
             open: Arc::new(|_, _| None),
+            open_library: Arc::new(|_, _| None),
             adjust: Arc::new(|options| options),
         }
     }
@@ -96,6 +101,17 @@ impl RecoverOptions {
         self
     }
 
+    /// Opens the media library of a task that records to one, whose [`MediaLibrary::address`] is given. `None` leaves it to
+    /// the journal, which opens local ones. It has to be the task's own: what it was told to have is not put again.
+    #[must_use]
+    pub fn with_library(
+        mut self,
+        open: impl Fn(&TaskOptions, &str) -> Option<Arc<dyn MediaLibrary>> + Send + Sync + 'static,
+    ) -> Self {
+        self.open_library = Arc::new(open);
+        self
+    }
+
     /// Changes the options of each recording before it is taken up: uploader, callbacks, and, of a mixed one that is to
     /// go on, the codecs ([`TaskOptions`]`::mix`). Its layout is as it was last.
     #[must_use]
@@ -135,7 +151,7 @@ pub struct Recovered {
     pub task: TaskId,
     /// What it records, as far as the journal tells: not of a task that is busy or failed.
     pub options: Option<Box<TaskOptions>>,
-    /// The bucket, without its secrets; empty where there are no options.
+    /// The bucket or media library, without its secrets; empty where there are no options.
     pub bucket: Box<str>,
     /// [`RecordingOptions::note`].
     pub note: Option<String>,
@@ -189,8 +205,8 @@ pub enum Fate {
         /// To wait for it.
         recording: Recording,
     },
-    /// Its bucket cannot be opened, for want of keys for example: it stays in the spool as it is. Recover it once more
-    /// with [`RecoverOptions::with_bucket`].
+    /// Its bucket or media library cannot be opened, for want of keys for example: it stays in the spool as it is. Recover it once more
+    /// with [`RecoverOptions::with_bucket`] or [`RecoverOptions::with_library`].
     Waits {
         /// The bucket, without its secrets.
         address: Box<str>,
@@ -350,8 +366,8 @@ impl Recorder {
             return Err(no_task(&spool));
         };
         let Some(record) = past.record() else { return Err(no_task(&spool)) };
-        let bucket = match self.open_bucket(&task_options, record, options) {
-            Ok(bucket) => bucket,
+        let mut recording = match self.reopen(task_options.clone(), record, options) {
+            Ok(recording) => recording,
             Err(error) => {
                 let address: Box<str> = record.bucket.as_str().into();
                 let (options, bucket) = (Some(Box::new(task_options)), address.clone());
@@ -376,7 +392,7 @@ impl Recorder {
             task_options.mix = past.mix.options();
         }
 
-        let mut recording = RecordingOptions::new(task_options, bucket);
+        recording.task = task_options;
         recording.note.clone_from(&note);
         let mut recording = (options.adjust)(recording);
         // Where other machines write as well, nobody knows whose an upload is.
@@ -415,6 +431,27 @@ impl Recorder {
         Ok(Some(Recovered { task: task.clone(), options, bucket: address, note, fate }))
     }
 
+    /// The task with its bucket or media library, opened again.
+    fn reopen(
+        &self,
+        task: TaskOptions,
+        record: &TaskRecord,
+        options: &RecoverOptions,
+    ) -> Result<RecordingOptions, Option<StorageError>> {
+        let Some(how) = &record.library else {
+            let bucket = self.open_bucket(&task, record, options)?;
+            return Ok(RecordingOptions::new(task, bucket));
+        };
+        let library: Arc<dyn MediaLibrary> = match (options.open_library)(&task, &record.bucket) {
+            Some(library) => library,
+            None if record.reopens => {
+                Arc::new(LocalLibrary::open(record.bucket.as_ref(), self.options.durability).map_err(Some)?)
+            }
+            None => return Err(None),
+        };
+        Ok(RecordingOptions::to_library(task, LibraryTarget { library, settings: how.settings() }))
+    }
+
     fn open_bucket(
         &self,
         task: &TaskOptions,
@@ -442,14 +479,14 @@ impl Recorder {
         options: &RecoverOptions,
     ) -> Result<(TaskOptions, Recording), RecoverError> {
         let mut task = record.options().ok_or(RecoverError::UnknownTask)?;
-        let bucket = self
-            .open_bucket(&task, record, options)
-            .map_err(|source| RecoverError::Bucket { address: record.bucket.as_str().into(), source })?;
         if let TakeOver::Under(run) = how {
             task.ha_run = Some(run);
         }
+        let opened = self
+            .reopen(task, record, options)
+            .map_err(|source| RecoverError::Bucket { address: record.bucket.as_str().into(), source })?;
         #[cfg_attr(not(feature = "mix"), expect(unused_mut, reason = "only a mix is taken away"))]
-        let mut options = (options.adjust)(RecordingOptions::new(task, bucket));
+        let mut options = (options.adjust)(opened);
         #[cfg(feature = "mix")]
         if matches!(how, TakeOver::End(_)) {
             options.task.mix = None; // nothing more is mixed
@@ -494,6 +531,8 @@ impl Recorder {
             upload_start_untold: past.last_event <= 1,
             first_playlist_told: past.first_playlist_told,
             uploads_told: past.uploads_told,
+            media_told: std::mem::take(&mut past.media_told),
+            library_told: past.library_told,
         };
         let start = |error| RecoverError::Start(StartError::Names(error));
         let core = TaskCore::resume(options.task.clone(), clock.zero(), earlier, how).map_err(start)?;
@@ -669,6 +708,7 @@ fn hand_over(
     spool.append_playlist(&set.playlist, &set.body())?;
     let mut files = SetFiles::default();
     files.header = Some(set.header.clone());
+    files.playlists = vec![(set.playlist.clone(), set.header.clone())];
     let playlist = read(set);
     files.recorded = RecordedSet {
         playlist: Some(set.playlist.clone()),
@@ -688,7 +728,7 @@ fn hand_over(
         needed: false,
         without_index: true,
     };
-    if task.output.keeps_hls() {
+    if task.output.keeps_hls() && !task.delivery.is_library() {
         for name in files.recorded.segment_names() {
             // What is not there is in the bucket.
             if let Ok(file) = spool.adopt(&name) {

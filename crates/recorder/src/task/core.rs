@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use recorder_callback::{
     FailoverStatus, LeaveCode, Mp4Status, Mp4Stop, Payload, StartStatus, UploadError, UploadStatus,
+    VodCommit, VodCommitStatus, VodStopStatus,
 };
 use recorder_naming::{FileKind, HaRun, NameError, ObjectDir, StreamType, TaskNames};
 use recorder_types::{MediaId, MediaKind, ObjectName, RoomTime, Sample, TrackConfig, UnixMillis, UserId};
@@ -12,7 +13,7 @@ use recorder_types::{MediaId, MediaKind, ObjectName, RoomTime, Sample, TrackConf
 use super::clock::TrackOrigin;
 use super::file_set::{FileSet, FileSetReport, SetId};
 use super::options::{StreamSelection, TaskOptions};
-use super::output::{FileJob, JobInput, MadeFile, OutputFormat};
+use super::output::{FileJob, JobInput, MadeFile, MissingMedium, OutputFormat};
 use super::room::Room;
 use super::track::{Track, TrackSample};
 use crate::subscribe::Subscription;
@@ -137,6 +138,17 @@ pub enum StorageReport {
         /// Those that were made before.
         made: Vec<MadeFile>,
     },
+    /// A playlist, or a file of [`Action::MakeFiles`], is in the media library.
+    MediumStored {
+        /// The playlist or file.
+        file: MadeFile,
+        /// The library's id of it.
+        file_id: String,
+        /// Where it plays.
+        url: String,
+    },
+    /// A playlist or file is not in the media library. The same may be reported at each try.
+    MediumMissing(MissingMedium),
     /// After [`Action::MakeFiles`]: everything was tried.
     FilesEnded {
         /// Files that are still in the spool.
@@ -226,6 +238,10 @@ pub enum Action {
     EndUploads,
     /// Make MP4 or AAC files of what was recorded, upload them, tell each by [`StorageReport::FileMade`] or
     /// [`StorageReport::FileFailed`], then report [`StorageReport::FilesEnded`].
+    ///
+    /// With [`Delivery::Library`](crate::Delivery::Library) what goes up are these files, and the playlists with their
+    /// segments where HLS is kept or a file could not be made; each is told by [`StorageReport::MediumStored`] or
+    /// [`StorageReport::MediumMissing`].
     MakeFiles {
         /// A file, or several numbered ones, each.
         jobs: Vec<FileJob>,
@@ -299,6 +315,10 @@ pub(crate) struct Earlier {
     pub(crate) first_playlist_told: bool,
     /// Event 305 is told.
     pub(crate) uploads_told: Option<UploadStatus>,
+    /// What event 311 told last of each medium, by name.
+    pub(crate) media_told: BTreeMap<ObjectName, VodCommitStatus>,
+    /// Event 312 is told.
+    pub(crate) library_told: Option<VodStopStatus>,
 }
 
 /// What becomes of a task whose process has died.
@@ -331,7 +351,9 @@ impl TaskCore {
         let start = TimelineStart::new(&options, options.mix.as_ref());
         let mut core = Self::begin(options, now)?;
         core.notify(now.wall, Payload::RecorderStart(StartStatus::STARTED));
-        core.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
+        if !core.options.delivery.is_library() {
+            core.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
+        }
         #[cfg(feature = "mix")]
         core.begin_mixing(now, start);
         Ok(core)
@@ -380,10 +402,7 @@ impl TaskCore {
     }
 
     fn begin(options: TaskOptions, now: Now) -> Result<Self, EventError> {
-        let mut names = TaskNames::new(options.app, options.room.clone());
-        if let Some(run) = options.ha_run {
-            names = names.with_ha(run);
-        }
+        let names = options.names(options.ha_run);
         names.check_mixed().map_err(EventError::Name)?;
         #[cfg(feature = "mix")]
         let mut options = options;
@@ -533,14 +552,24 @@ impl TaskCore {
                 let files = made.iter().map(MadeFile::to_message).collect();
                 self.notify(now.wall, Payload::Mp4Stop(Mp4Stop::new(Mp4Status::ABNORMAL, files)));
             }
+            StorageReport::MediumStored { file, file_id, url } => {
+                self.tell_medium(now, file.name.clone(), file.to_commit(file_id, url));
+            }
+            StorageReport::MediumMissing(medium) => {
+                self.tell_medium(now, medium.name.clone(), medium.to_commit());
+            }
             StorageReport::FilesEnded { kept } if self.phase == Phase::MakingFiles => {
-                if !self.options.output.keeps_hls() {
+                if self.options.delivery.is_library() {
+                    self.tell_library(now, kept);
+                } else if !self.options.output.keeps_hls() {
                     self.tell_uploads(now, kept);
                 }
                 self.end(kept > 0 || self.hls_kept);
             }
             StorageReport::KeptDelivered if self.phase == Phase::Kept => {
-                if self.hls_kept || !self.options.output.keeps_hls() {
+                if self.options.delivery.is_library() {
+                    self.tell_library(now, 0);
+                } else if self.hls_kept || !self.options.output.keeps_hls() {
                     self.notify(now.wall, Payload::UploadStop(UploadStatus::KEPT_BACK_DELIVERED));
                 }
                 self.finish();
@@ -800,7 +829,7 @@ impl TaskCore {
     }
 
     fn deliver(&mut self) {
-        if self.options.output.keeps_hls() {
+        if self.options.output.keeps_hls() && !self.options.delivery.is_library() {
             self.phase = Phase::Uploading;
             self.actions.push_back(Action::EndUploads);
         } else {
@@ -812,7 +841,11 @@ impl TaskCore {
     fn make_files(&mut self) {
         self.phase = Phase::MakingFiles;
         let output = self.options.output;
-        let Some(kind) = output.file_kind() else { return };
+        let jobs = output.file_kind().map_or_else(Vec::new, |kind| self.file_jobs(kind));
+        self.actions.push_back(Action::MakeFiles { jobs, keeps_hls: output.keeps_hls() });
+    }
+
+    fn file_jobs(&self, kind: FileKind) -> Vec<FileJob> {
         let mut jobs: Vec<FileJob> = Vec::new();
         let mut add = |names: &TaskNames, user: Option<&UserId>, media, input: JobInput| {
             let same =
@@ -829,8 +862,7 @@ impl TaskCore {
         for (index, (run, set)) in self.earlier.sets.iter().enumerate() {
             let goes_in = kind == FileKind::Mp4 || set.stream_type != StreamType::Video;
             if set.segments > 0 && goes_in {
-                let names = TaskNames::new(self.options.app, self.options.room.clone());
-                let names = run.map_or_else(|| names.clone(), |run| names.clone().with_ha(run));
+                let names = self.options.names(*run);
                 let set_id = SetId::new(self.sets.len() + index);
                 let input = JobInput { set: set_id, stream_type: set.stream_type };
                 add(&names, set.user.as_ref(), set.media, input);
@@ -839,7 +871,28 @@ impl TaskCore {
         for set in self.sets.iter().filter(|set| set.goes_into(kind)) {
             add(&self.names, set.user(), set.media(), set.job_input());
         }
-        self.actions.push_back(Action::MakeFiles { jobs, keeps_hls: output.keeps_hls() });
+        jobs
+    }
+
+    /// Whether the playlist or file is in the media library, and that was told.
+    pub(crate) fn is_in_library(&self, name: &ObjectName) -> bool {
+        self.earlier.media_told.get(name) == Some(&VodCommitStatus::DELIVERED)
+    }
+
+    /// Event 311, unless it told the same of this medium the last time.
+    fn tell_medium(&mut self, now: Now, name: ObjectName, commit: VodCommit) {
+        if self.earlier.media_told.insert(name, commit.status) != Some(commit.status) {
+            self.notify(now.wall, Payload::VodCommit(commit));
+        }
+    }
+
+    /// Event 312, unless it is as it was told.
+    fn tell_library(&mut self, now: Now, kept: usize) {
+        let failed = self.earlier.media_told.values().any(|status| *status == VodCommitStatus::ERROR);
+        let status = if kept == 0 && !failed { VodStopStatus::NORMAL } else { VodStopStatus::ABNORMAL };
+        if self.earlier.library_told.replace(status) != Some(status) {
+            self.notify(now.wall, Payload::VodStop(status));
+        }
     }
 
     fn tell_uploads(&mut self, now: Now, kept: usize) {

@@ -70,7 +70,9 @@ pub(super) struct FileSet {
     segmenter: Segmenter,
     streams: Streams,
     waits_for_key_frame: bool,
-    /// Whether playlists are told: not where only files are delivered.
+    /// Whether playlists are delivered, and not only files made of them.
+    delivered: bool,
+    /// Whether playlists are told while they grow: not where they go into a media library.
     announced: bool,
     begin: Option<UnixMillis>,
     segments: u64,
@@ -175,7 +177,8 @@ impl FileSet {
             segmenter: Segmenter::new(segmenter),
             streams: Streams::default(),
             waits_for_key_frame: false,
-            announced: options.output.keeps_hls(),
+            delivered: options.output.keeps_hls(),
+            announced: options.output.keeps_hls() && !options.delivery.is_library(),
             begin: None,
             segments: 0,
             bytes: 0,
@@ -288,9 +291,9 @@ impl FileSet {
         begins
     }
 
-    /// Begins another playlist, if one is told and this one has something in it; the open segment is its last.
+    /// Begins another playlist, if they are delivered and this one has something in it; the open segment is its last.
     fn split(&mut self, at: RoomTime) {
-        if !self.announced || self.segments == 0 {
+        if !self.delivered || self.segments == 0 {
             return;
         }
         while self.split_at <= at {

@@ -17,10 +17,11 @@ pub use self::core::{
     Action, EventError, FilePlace, Now, Refused, RoomEvent, StorageReport, TaskCore, TaskState,
 };
 pub(crate) use self::core::{Earlier, Resume};
-#[cfg(feature = "api")]
 pub(crate) use self::file_set::track_type;
 pub use self::file_set::{FileSetReport, SetId};
 #[cfg(feature = "mix")]
 pub use self::mix::{MixOptions, MixOptionsError, MixReport};
-pub use self::options::{AvMerge, MAX_ANCHORS, MaxIdleTime, MediaSelection, StreamSelection, TaskOptions};
-pub use self::output::{FileJob, JobInput, MadeFile, MaxFileDuration, OutputFormat};
+pub use self::options::{
+    AvMerge, Delivery, MAX_ANCHORS, MaxIdleTime, MediaSelection, StreamSelection, TaskOptions,
+};
+pub use self::output::{FileJob, JobInput, MadeFile, MaxFileDuration, MissingMedium, OutputFormat};

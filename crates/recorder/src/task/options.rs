@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use recorder_naming::{HaRun, KeyPrefix, StreamType};
+use recorder_naming::{HaRun, KeyPrefix, StreamType, TaskNames, UserDefineRecordId};
 use recorder_types::{MediaId, MediaKind, RoomId, SdkAppId, TaskId, UserId};
 
 use super::output::{MaxFileDuration, OutputFormat};
@@ -41,6 +41,8 @@ pub struct TaskOptions {
     pub output: OutputFormat,
     /// Longest MP4 or AAC file (`MaxMediaFileDuration`).
     pub max_file_duration: MaxFileDuration,
+    /// Into a bucket or into a media library (`StorageParams`).
+    pub delivery: Delivery,
     /// One video and sound of the room and not one of each participant (`RecordMode` 2).
     #[cfg(feature = "mix")]
     pub mix: Option<super::mix::MixOptions>,
@@ -68,11 +70,43 @@ impl TaskOptions {
             max_idle: MaxIdleTime::default(),
             output: OutputFormat::default(),
             max_file_duration: MaxFileDuration::default(),
+            delivery: Delivery::default(),
             #[cfg(feature = "mix")]
             mix: None,
             #[cfg(feature = "mix")]
             timeline: false,
         }
+    }
+
+    /// The names of the run `run`.
+    pub(crate) fn names(&self, run: Option<HaRun>) -> TaskNames {
+        let mut names = TaskNames::new(self.app, self.room.clone());
+        if let Some(run) = run {
+            names = names.with_ha(run);
+        }
+        match &self.delivery {
+            Delivery::Library { record_id: Some(id) } => names.with_record_id(id.clone()),
+            Delivery::Library { record_id: None } | Delivery::Bucket => names,
+        }
+    }
+}
+
+/// How files are delivered and told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Each as soon as it is whole, into a bucket (`CloudStorage`): events 303 to 305, 307 and 310.
+    #[default]
+    Bucket,
+    /// At the end, into a media library (`CloudVod`): an event 311 for each playlist and each MP4 or AAC file, then 312.
+    Library {
+        /// The customer's mark in front of names (`UserDefineRecordId`).
+        record_id: Option<UserDefineRecordId>,
+    },
+}
+
+impl Delivery {
+    pub(crate) const fn is_library(&self) -> bool {
+        matches!(self, Self::Library { .. })
     }
 }
 

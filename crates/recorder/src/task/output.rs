@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-use recorder_callback::{Mp4File, RecordedMedia, TrackType};
+use recorder_callback::{FileName, Mp4File, RecordedMedia, TrackType, VodCommit, VodCommitStatus, VodFile};
 use recorder_naming::{FileIndex, FileKind, NameError, StreamType, TaskNames};
 use recorder_types::{MediaId, ObjectName, UnixMillis, UserId};
 
@@ -143,6 +143,22 @@ pub struct MadeFile {
 }
 
 impl MadeFile {
+    /// As event 311 tells it when it is in a media library.
+    pub(super) fn to_commit(&self, file_id: String, url: String) -> VodCommit {
+        let Mp4File { file_name, user, track_type, media, start, end } = self.to_message();
+        let file = VodFile {
+            user,
+            track_type,
+            media: Some(media),
+            file_id: Some(file_id),
+            video_url: Some(url),
+            cache_file: file_name,
+            start: Some(start),
+            end: Some(end),
+        };
+        VodCommit { status: VodCommitStatus::DELIVERED, error: None, file }
+    }
+
     /// As event 310 tells it.
     #[must_use]
     pub fn to_message(&self) -> Mp4File {
@@ -157,5 +173,39 @@ impl MadeFile {
             start: self.start,
             end: self.end,
         }
+    }
+}
+
+/// A playlist or file that is not in the media library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingMedium {
+    /// Its bare name.
+    pub name: ObjectName,
+    /// Whose; `None` for the mixed room.
+    pub user: Option<UserId>,
+    /// What it holds.
+    pub track_type: TrackType,
+    /// Whether it may get there without anybody's doing.
+    pub retried: bool,
+    /// Why it is not there.
+    pub message: String,
+}
+
+impl MissingMedium {
+    /// As event 311 tells it: with as many members as the documented failure has.
+    pub(super) fn to_commit(&self) -> VodCommit {
+        let file = VodFile {
+            user: self.user.clone(),
+            track_type: self.track_type,
+            media: None,
+            file_id: None,
+            video_url: None,
+            cache_file: FileName::from(&self.name),
+            start: None,
+            end: None,
+        };
+        let status = if self.retried { VodCommitStatus::KEPT_BACK } else { VodCommitStatus::ERROR };
+        VodCommit { status, error: Some(self.message.clone()), file }
     }
 }

@@ -64,6 +64,21 @@ pub async fn send(recording: &Recording, events: Vec<(Now, RoomEvent)>) {
     }
 }
 
+/// Copies a directory that may be written to meanwhile: what a process that dies now would leave.
+pub fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            // A file may be on its way from the one to the other.
+            let _ = std::fs::copy(entry.path(), to);
+        }
+    }
+}
+
 /// Starts with a spool of its own in `root`, relaxed: these tests do not cut the power.
 pub fn recorder(root: &std::path::Path) -> Recorder {
     Recorder::new(recorder_options(root))

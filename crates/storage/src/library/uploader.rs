@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{LibraryError, MediaLibrary, MediaSettings, Medium, StoredMedium};
+use crate::lease::Lease;
 use crate::retry::{Jitter, RetryOptions};
 use crate::uploader::UploaderOptions;
 
@@ -53,7 +54,8 @@ impl LibraryReports {
 /// Puts media into a library, in the background: each is tried as often as the options say and then kept, to be tried
 /// again at an interval until it is there. Their files are not touched.
 ///
-/// Dropped, it ends with the try that is under way.
+/// While the lease of the options is not valid everything waits, and when it is lost nothing more is put. Dropped, it ends
+/// after the tries that are under way.
 #[derive(Debug)]
 pub struct LibraryUploader {
     redeliver: mpsc::UnboundedSender<()>,
@@ -106,6 +108,9 @@ struct Worker {
 impl Worker {
     async fn run(mut self, media: Vec<Medium>, mut inbox: mpsc::UnboundedReceiver<()>) {
         let mut kept = self.round(media, &self.options.retry.clone()).await;
+        if self.has_lost_lease() {
+            return;
+        }
         self.tell(LibraryReport::Tried { kept: kept.len() });
         let once = self.options.retry.clone().with_tries(1);
         while !kept.is_empty() {
@@ -115,6 +120,9 @@ impl Worker {
                 () = sleep_until(next) => {}
             }
             kept = self.round(kept, &once).await;
+            if self.has_lost_lease() {
+                return;
+            }
             if kept.is_empty() {
                 self.tell(LibraryReport::AllStored);
             }
@@ -135,13 +143,19 @@ impl Worker {
                 let jitter = if away { &once } else { retry }.jitter(self.puts);
                 self.puts += 1;
                 let (library, settings) = (Arc::clone(&self.library), &self.settings);
+                let lease = self.options.lease.clone();
                 running.push(async move {
-                    let result = put(&*library, settings, &medium, jitter).await;
+                    let result = put(&*library, settings, &medium, jitter, lease.as_ref()).await;
                     (place, medium, result)
                 });
             }
             let Some((place, medium, result)) = running.next().await else { break };
             let name = medium.name().clone();
+            let Some(result) = result else {
+                // For whoever has the task now.
+                kept.push((place, medium));
+                continue;
+            };
             match result {
                 Ok(stored) => {
                     away = false;
@@ -161,26 +175,35 @@ impl Worker {
         kept.into_iter().map(|(_, medium)| medium).collect()
     }
 
+    fn has_lost_lease(&self) -> bool {
+        self.options.lease.as_ref().is_some_and(Lease::is_lost)
+    }
+
     fn tell(&self, report: LibraryReport) {
         // Nobody has to listen.
         let _ = self.reports.send(report);
     }
 }
 
+/// `None` when the lease is lost.
 async fn put(
     library: &dyn MediaLibrary,
     settings: &MediaSettings,
     medium: &Medium,
     mut jitter: Jitter,
-) -> Result<StoredMedium, LibraryError> {
+    lease: Option<&Lease>,
+) -> Option<Result<StoredMedium, LibraryError>> {
     loop {
+        if let Some(lease) = lease {
+            lease.valid().await.ok()?;
+        }
         match library.put(medium, settings).await {
-            Ok(stored) => return Ok(stored),
+            Ok(stored) => return Some(Ok(stored)),
             Err(error) if error.is_retryable() => match jitter.next_pause() {
                 Some(pause) => sleep(pause).await,
-                None => return Err(error),
+                None => return Some(Err(error)),
             },
-            Err(error) => return Err(error),
+            Err(error) => return Some(Err(error)),
         }
     }
 }
