@@ -69,7 +69,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) out: Option<String>,
 
-    /// Directory for files until they are delivered. By default a hidden one inside of --out, or in the system's
+    /// Into a media library in place of --out: a folder where each playlist and each MP4 or AAC file gets an id, an address
+    /// and a line in index.jsonl (events 311 and 312).
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "prefix", "timeline"])]
+    pub(crate) vod: Option<PathBuf>,
+
+    /// Directory for files until they are delivered. By default a hidden one inside of --out or --vod, or in the system's
     /// temporary directory when --out is a URL. It is removed when everything was delivered.
     #[arg(long, value_name = "DIR")]
     pub(crate) spool: Option<PathBuf>,
@@ -88,7 +93,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "A/B")]
     pub(crate) prefix: Option<String>,
 
-    /// URL that is told what happens (events 301 to 310).
+    /// URL that is told what happens (events 301 to 312).
     #[arg(long, value_name = "URL")]
     pub(crate) callback: Option<String>,
 
@@ -126,6 +131,14 @@ impl Args {
     /// Where the files go by `--out`.
     pub(crate) fn out(&self) -> &str {
         self.out.as_deref().unwrap_or("recordings")
+    }
+
+    /// Where spools are by default, if that is a directory.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match &self.vod {
+            Some(folder) => Some(folder),
+            None => Some(Path::new(self.out())).filter(|_| !self.out().contains(':')),
+        }
     }
 
     /// What recordings share, with their spool in `spool`.

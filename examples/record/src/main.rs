@@ -12,6 +12,7 @@ mod recover;
 mod room;
 mod session;
 mod table;
+mod vod;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use recorder::callback::LeaveCode;
 use recorder::naming::ObjectDir;
 use recorder::types::{RoomTime, with_causes};
-use recorder::{Fate, MixOptions, Now, Recorder, Recording, RecoverOptions, RoomEvent};
+use recorder::{Delivery, Fate, MixOptions, Now, Recorder, Recording, RecoverOptions, RoomEvent};
 
 use crate::args::{Args, Mode};
 use crate::room::{
@@ -13,6 +13,7 @@ use crate::room::{
 };
 use crate::session::Session;
 use crate::table;
+use crate::vod::{Media, open_library};
 
 /// Takes up what is in the spool. `false`: something is left there, or was lost, and was told.
 pub(crate) async fn recover(args: &Args, spool: &Path) -> Result<bool, AnyError> {
@@ -27,11 +28,13 @@ pub(crate) async fn recover(args: &Args, spool: &Path) -> Result<bool, AnyError>
         Mode::Mixed => Some(args.mix.options(MixOptions::default())?),
         Mode::Single => None,
     };
+    let (media, library) = (Media::default(), args.vod.as_deref().map(open_library).transpose()?);
+    let heard = media.clone();
     let mut options = RecoverOptions::default().with_adjust(move |mut recording| {
         if let Some(mix) = &mix {
             recording.task.mix = Some(mix.clone());
         }
-        told.adjust(recording)
+        told.adjust(recording).with_on_callback(heard.sink())
     });
     if sessions.is_empty() {
         options = options.ending();
@@ -39,6 +42,9 @@ pub(crate) async fn recover(args: &Args, spool: &Path) -> Result<bool, AnyError>
     if let Some(out) = &args.out {
         let bucket = open_bucket(out)?;
         options = options.with_bucket(move |_, _| Some(bucket.clone()));
+    }
+    if let Some(library) = library {
+        options = options.with_library(move |_, _| Some(library.clone()));
     }
 
     let mut all_well = unusable == 0;
@@ -59,7 +65,9 @@ pub(crate) async fn recover(args: &Args, spool: &Path) -> Result<bool, AnyError>
             Fate::Waits { address, error } => {
                 all_well = false;
                 let why = error.map_or(String::new(), |error| format!(": {}", with_causes(&error)));
-                eprintln!("error: {task}: its bucket {address} cannot be opened, name it with --out{why}");
+                eprintln!(
+                    "error: {task}: its bucket {address} cannot be opened, name it with --out or --vod{why}"
+                );
                 continue;
             }
             Fate::Busy => {
@@ -84,6 +92,11 @@ pub(crate) async fn recover(args: &Args, spool: &Path) -> Result<bool, AnyError>
         }
         if let Some(options) = recovered.options.filter(|_| !args.quiet) {
             writeln!(std::io::stdout(), "{note}")?;
+            if options.delivery != Delivery::Bucket {
+                table::print_media(&recovered.bucket, &media.take())?;
+                report_loss(&outcome, spool);
+                continue;
+            }
             let directory = ObjectDir::new(options.prefix.clone(), task.clone());
             let out = args.out.as_deref().unwrap_or(&recovered.bucket);
             table::print(out, directory.as_str(), options.output, &outcome)?;

@@ -17,6 +17,7 @@ use recorder::{
 use crate::args::{Args, Mode};
 use crate::session::Session;
 use crate::table;
+use crate::vod::{Media, open_library, target};
 
 /// Bytes of samples that are handed over at a time, and events at most.
 const BATCH_BYTES: usize = 1 << 20;
@@ -32,7 +33,7 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     let start = args.start_time.unwrap_or_else(now);
     let task = args.task(&room, start);
     let (mut sessions, unusable) = open_sessions(args, &room)?;
-    let bucket = open_bucket(args.out())?;
+    let (media, library) = (Media::default(), args.vod.as_deref().map(open_library).transpose()?);
     let spool = Spool::for_args(args);
 
     let mut options = TaskOptions::new(args.app(), room, task.clone(), "recorder".parse()?);
@@ -53,9 +54,15 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     // The room's end is known here; an hour without anybody in between is no reason to stop.
     options.max_idle = MaxIdleTime::from_secs(86_400).ok_or("86400 s is the longest idle time")?;
     let deliverer = deliverer(args)?;
+    let recording = match library {
+        Some(library) => {
+            RecordingOptions::to_library(options, target(library)).with_on_callback(media.sink())
+        }
+        None => RecordingOptions::new(options, open_bucket(args.out())?),
+    };
     let recording =
         Told { start, realtime: args.realtime, policy: policy(args), deliverer: deliverer.clone() }
-            .adjust(RecordingOptions::new(options, bucket));
+            .adjust(recording);
     let recording = Recorder::new(args.recorder_options(&spool.root)?).start(recording)?;
 
     let bar = progress(args, &sessions);
@@ -71,7 +78,9 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
         recording.closed().await;
     }
     drop(recording);
-    if !args.quiet {
+    if let Some(folder) = args.vod.as_ref().filter(|_| !args.quiet) {
+        table::print_media(&folder.display().to_string(), &media.take())?;
+    } else if !args.quiet {
         let prefix = args.prefix.as_deref().filter(|prefix| !prefix.is_empty());
         let prefix = prefix.map_or(String::new(), |prefix| format!("{prefix}/"));
         table::print(args.out(), &format!("{prefix}{task}"), args.format.into(), &outcome)?;
@@ -354,11 +363,13 @@ impl Spool {
     fn for_args(args: &Args) -> Self {
         match &args.spool {
             Some(root) => Self { root: root.clone(), ours: false },
-            None if args.out().contains(':') => {
-                let root = std::env::temp_dir().join(format!("recorder-spool-{}", std::process::id()));
+            None => {
+                let root = match args.directory() {
+                    Some(directory) => directory.join(".recorder-spool"),
+                    None => std::env::temp_dir().join(format!("recorder-spool-{}", std::process::id())),
+                };
                 Self { root, ours: true }
             }
-            None => Self { root: Path::new(args.out()).join(".recorder-spool"), ours: true },
         }
     }
 

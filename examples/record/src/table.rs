@@ -1,5 +1,6 @@
 use std::io::{self, Write};
 
+use recorder::callback::{TrackType, VodFile};
 use recorder::types::{RoomTime, UserId};
 use recorder::{FileSetReport, MadeFile, Outcome, OutputFormat};
 use recorder_terminal::{duration, size, write_table};
@@ -27,6 +28,31 @@ pub(crate) fn print(out: &str, directory: &str, output: OutputFormat, outcome: &
         writeln!(out, "(or serve the directory over HTTP and open a playlist in any HLS player)")?;
     }
     Ok(())
+}
+
+/// Prints what was put into the media library in `folder`, a line each.
+pub(crate) fn print_media(folder: &str, media: &[VodFile]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{folder}")?;
+    if media.is_empty() {
+        return writeln!(out, "nothing was put there");
+    }
+    let mut rows = vec![["user", "track", "duration", "address"].map(str::to_owned).to_vec()];
+    rows.extend(media.iter().map(|file| {
+        let start = file.start.map_or(0, |start| start.get());
+        let millis = file.end.map_or(0, |end| end.get().saturating_sub(start));
+        vec![
+            user(file.user.as_ref()),
+            match file.track_type {
+                TrackType::Audio => "audio".into(),
+                TrackType::Video => "video".into(),
+                TrackType::AudioVideo => "audio and video".into(),
+            },
+            duration(RoomTime::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))),
+            file.video_url.clone().unwrap_or_default(),
+        ]
+    }));
+    write_table(&mut out, "  ", &rows)
 }
 
 fn file_row(file: &MadeFile) -> Vec<String> {

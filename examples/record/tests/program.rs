@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::process::Command;
+
 use support::{assert_playable, files, names, record};
 
 #[test]
@@ -81,4 +83,41 @@ fn wrong_arguments_and_files_are_told() {
         assert!(told.contains(why), "{args:?}: {told}");
         assert!(told.matches("nowhere.mp4").count() <= 1, "the path is told once: {told}");
     }
+}
+
+#[test]
+fn a_room_goes_into_a_media_library_and_plays() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("media");
+    let output = Command::new(env!("CARGO_BIN_EXE_record"))
+        .args([
+            "--start-time",
+            "1700000000000",
+            "--task-id",
+            "task01",
+            "--seconds",
+            "5",
+            "--format",
+            "hls+mp4",
+        ])
+        .arg("--vod")
+        .arg(&folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let index = std::fs::read_to_string(folder.join("index.jsonl")).unwrap();
+    assert_eq!(index.lines().count(), 9, "a file and two playlists of three people: {index}");
+    assert_eq!(told.matches("file://").count(), 9, "{told}");
+    let written = files(&folder);
+    assert_eq!((names(&written, ".m3u8").len(), names(&written, ".mp4").len()), (6, 3));
+    for name in names(&written, ".mp4") {
+        assert!(index.contains(&format!(r#""File":"{name}""#)), "{name}: {index}");
+    }
+    assert!(!folder.join(".recorder-spool").exists());
+    assert_playable(&folder);
+
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_record")).args(["--vod", "a", "--out", "b"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
 }

@@ -15,7 +15,7 @@ pub(crate) struct Args {
     pub(crate) listen: SocketAddr,
 
     /// Who may call: `{"AKID…": {"SecretKey": "…", "SdkAppIds": [1400000001], "AppSecret": "…", "CallbackUrl": "…",
-    /// "CallbackKey": "…"}}`; the last three may be left out.
+    /// "CallbackKey": "…", "VodSecretId": "…", "VodSecretKey": "…"}}`; the last five may be left out.
     #[arg(long, value_name = "FILE.json")]
     pub(crate) keys: PathBuf,
 
@@ -40,6 +40,16 @@ pub(crate) struct Args {
     /// Puts every object into one place, whatever vendor and bucket a request names: a directory, or the URL of a bucket.
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) storage_override: Option<String>,
+
+    /// Takes recordings to VOD (CloudVod): into a folder with an index, or into Tencent VOD, by `tencent:`, or `tencent:HOST`
+    /// for another host of its API. Its keys are VodSecretId and VodSecretKey of an application in --keys, or else
+    /// TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY.
+    #[arg(long, value_name = "DIR|tencent:[HOST]")]
+    pub(crate) vod: Option<String>,
+
+    /// Where a web server serves the folder of --vod: media play from there, and not from file:// addresses.
+    #[arg(long, value_name = "URL", requires = "vod")]
+    pub(crate) vod_url: Option<String>,
 
     /// Records the rooms of applications without a call, by a template for each: `{"1400000001": {"StorageParams": {…},
     /// "ResumptionTimeout": 30, …}}`.

@@ -5,12 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use recorder::api::{CreateRecording, OutputFormat, RecordMode, Storage};
-use recorder::callback::{CallbackBody, LeaveCode, Mp4Status, Payload, StartStatus, TrackType, UploadStatus};
+use recorder::callback::{
+    CallbackBody, LeaveCode, Mp4Status, Payload, StartStatus, TrackType, UploadStatus, VodCommitStatus,
+    VodStopStatus,
+};
 use recorder::layout::{Arrangement, Content};
 use recorder::naming::StreamType;
 use recorder::storage::ObjectKey;
 use recorder::types::{ObjectName, SdkAppId, TaskId, UnixMillis, UserId, with_causes};
-use recorder::{FileSetReport, MadeFile, Outcome, RoomKey, Status, TaskOptions, TaskState};
+use recorder::{Delivery, FileSetReport, MadeFile, Outcome, RoomKey, Status, TaskOptions, TaskState};
 use serde::Serialize;
 
 use crate::api::unix_now;
@@ -168,7 +171,8 @@ impl Board {
         entry.is_mixed = options.mix.is_some();
         entry.keeps_hls = options.output.keeps_hls();
         let prefix = options.prefix.components().iter().map(|component| component.as_str());
-        entry.directory = ObjectKey::of_task(prefix, &options.task).ok();
+        let directory = ObjectKey::of_task(prefix, &options.task).ok();
+        entry.directory = directory.filter(|_| options.delivery == Delivery::Bucket);
     }
 
     /// Something happened to a task.
@@ -199,6 +203,11 @@ impl Board {
                 entry.error(at, "the files that waited are delivered now".into());
                 entry.backlog = (0, Duration::ZERO);
             }
+            Payload::VodCommit(commit) if commit.status != VodCommitStatus::DELIVERED => {
+                let why = commit.error.as_deref().unwrap_or_default();
+                entry.error(at, format!("VOD: status {} of event 311: {why}", commit.status.number()));
+            }
+            Payload::VodStop(VodStopStatus::NORMAL) => entry.backlog = (0, Duration::ZERO),
             Payload::UploadError(error) => {
                 entry.error(at, format!("storage: {}: {}", error.code, error.message))
             }

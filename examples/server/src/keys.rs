@@ -29,6 +29,23 @@ pub(crate) struct Key {
     pub(crate) app_secret: Option<Secret>,
     callback_url: Option<String>,
     callback_key: Option<Secret>,
+    vod_secret_id: Option<String>,
+    vod_secret_key: Option<Secret>,
+}
+
+/// Keys of an account of Tencent Cloud.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct VodKeys {
+    pub(crate) id: String,
+    pub(crate) key: Secret,
+}
+
+impl VodKeys {
+    /// `None` unless both variables are set.
+    pub(crate) fn of_environment(id: &str, key: &str) -> Option<Self> {
+        let (id, key) = (std::env::var(id).ok()?, std::env::var(key).ok()?);
+        Some(Self { id, key: Secret::new(key) })
+    }
 }
 
 /// Who is told what happens in the tasks of an application.
@@ -65,6 +82,26 @@ impl Key {
     }
 }
 
+/// What `of` gives for the keys of each application; those of one application must agree.
+fn by_app<T: Clone + PartialEq>(
+    keys: &Keys,
+    what: &'static str,
+    of: impl Fn(&Key) -> Option<T>,
+) -> Result<HashMap<SdkAppId, T>, KeysError> {
+    let mut found = HashMap::new();
+    for key in keys.by_id.values() {
+        let Some(value) = of(key) else { continue };
+        for app in key.sdk_app_ids.iter().copied().map(SdkAppId::new) {
+            match found.entry(app) {
+                Entry::Vacant(entry) => drop(entry.insert(value.clone())),
+                Entry::Occupied(entry) if *entry.get() == value => {}
+                Entry::Occupied(_) => return Err(KeysError::TwoOf { app, what }),
+            }
+        }
+    }
+    Ok(found)
+}
+
 impl Keys {
     /// Reads the file.
     pub(crate) fn read(path: &Path) -> Result<Self, KeysError> {
@@ -91,9 +128,13 @@ impl Keys {
             if let Err(what) = key.callback() {
                 return wrong(what);
             }
+            if key.vod_secret_id.is_some() != key.vod_secret_key.is_some() {
+                return wrong("VodSecretId and VodSecretKey go together");
+            }
         }
         let keys = Self { by_id };
-        keys.callbacks().map(|_| keys)
+        keys.callbacks()?;
+        keys.vod().map(|_| keys)
     }
 
     /// A key and its id as the file has it.
@@ -103,18 +144,15 @@ impl Keys {
 
     /// The callbacks of each application.
     pub(crate) fn callbacks(&self) -> Result<HashMap<SdkAppId, CallbackTarget>, KeysError> {
-        let mut targets = HashMap::new();
-        for key in self.by_id.values() {
-            let Some(target) = key.callback().unwrap_or_default() else { continue };
-            for app in key.sdk_app_ids.iter().copied().map(SdkAppId::new) {
-                match targets.entry(app) {
-                    Entry::Vacant(entry) => drop(entry.insert(target.clone())),
-                    Entry::Occupied(entry) if *entry.get() == target => {}
-                    Entry::Occupied(_) => return Err(KeysError::TwoCallbacks { app }),
-                }
-            }
-        }
-        Ok(targets)
+        by_app(self, "callbacks", |key| key.callback().unwrap_or_default())
+    }
+
+    /// The keys to VOD of each application.
+    pub(crate) fn vod(&self) -> Result<HashMap<SdkAppId, VodKeys>, KeysError> {
+        by_app(self, "keys to VOD", |key| {
+            let (id, key) = (key.vod_secret_id.clone()?, key.vod_secret_key.clone()?);
+            Some(VodKeys { id, key })
+        })
     }
 }
 
@@ -185,8 +223,8 @@ pub(crate) enum KeysError {
     Empty,
     #[error("SecretId {id}: {what}")]
     Entry { id: String, what: &'static str },
-    #[error("SdkAppId {app} has two different callbacks")]
-    TwoCallbacks { app: SdkAppId },
+    #[error("SdkAppId {app} has two different {what}")]
+    TwoOf { app: SdkAppId, what: &'static str },
 }
 
 #[cfg(test)]
@@ -219,6 +257,7 @@ mod tests {
             (entry(r#", "Secretkey": "s3cret2""#), "unknown"),
             (entry(r#", "CallbackUrl": "ftp://s3cret/""#), "CallbackUrl"),
             (entry(r#", "CallbackKey": "s3cret""#), "CallbackUrl"),
+            (entry(r#", "VodSecretKey": "s3cret""#), "go together"),
             (entry(r#", "CallbackUrl": "http://a/", "CallbackKey": "s3cret!""#), "CallbackKey"),
             (
                 r#"{"a": {"SecretKey": "x", "SdkAppIds": [1]}, "a": {"SecretKey": "s3cret", "SdkAppIds": [1]}}"#.to_owned(),

@@ -17,6 +17,7 @@ mod rooms;
 mod server;
 mod templates;
 mod ui;
+mod vod;
 
 use std::process::ExitCode;
 

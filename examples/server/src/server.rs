@@ -26,6 +26,7 @@ use crate::limit::Limiter;
 use crate::metrics::{Gauges, Metrics};
 use crate::rooms::Rooms;
 use crate::templates::read_templates;
+use crate::vod::Vod;
 use crate::{api, control, ui};
 
 type AnyError = Box<dyn Error + Send + Sync>;
@@ -47,6 +48,7 @@ pub(crate) struct Server {
     spool: PathBuf,
     /// With `--storage-override`: where every object is.
     pub(crate) bucket: Option<Bucket>,
+    vod: Option<Arc<Vod>>,
     deliverers: HashMap<SdkAppId, Deliverer>,
     limiter: Mutex<Limiter>,
     zero: Instant,
@@ -66,6 +68,8 @@ impl Server {
             if args.allow_private_urls { AddressPolicy::AllowPrivate } else { AddressPolicy::PublicOnly };
         let bucket = args.storage_override.as_deref().map(open_override).transpose()?;
         let deliverers = deliverers(&keys, policy)?;
+        let vod =
+            args.vod.as_deref().map(|place| Vod::open(place, args.vod_url.as_deref(), &keys)).transpose()?;
         let (board, metrics) = (Arc::<Board>::default(), Arc::<Metrics>::default());
 
         let opened = bucket.clone();
@@ -96,6 +100,11 @@ impl Server {
                 shown.event(app, body);
             })
             .with_on_ended(move |task, outcome| ended.ended(task, outcome));
+        let vod = vod.map(Arc::new);
+        let options = match vod.clone() {
+            Some(vod) => options.with_library(move |request, _| vod.library(request.app)),
+            None => options,
+        };
         let recorder = match &args.seal_key_file {
             Some(file) => {
                 let key = SealKey::read(file)
@@ -120,6 +129,7 @@ impl Server {
             metrics,
             spool: args.spool.clone(),
             bucket,
+            vod,
             deliverers,
             limiter: Mutex::default(),
             zero: Instant::now(),
@@ -143,6 +153,11 @@ impl Server {
             options = options
                 .with_bucket(move |_, address| (bucket.to_string() == address).then(|| bucket.clone()));
         }
+        if let Some(vod) = self.vod.clone() {
+            options = options.with_library(move |task, address| {
+                vod.library(task.app).ok().filter(|library| library.address() == address)
+            });
+        }
         for recovered in self.service.recover(options).await? {
             let task = &recovered.task;
             match recovered.fate {
@@ -152,7 +167,7 @@ impl Server {
                 Fate::Waits { address, error } => {
                     let why = error.map_or(String::new(), |error| format!(": {}", with_causes(&error)));
                     eprintln!(
-                        "error: task {task} waits in the spool: its bucket {address} cannot be opened{why}; give the --seal-key-file that it was begun with, or `record --recover {}` its bucket with --out",
+                        "error: task {task} waits in the spool: its bucket or media library {address} cannot be opened{why}; give the --vod or the --seal-key-file that it was begun with, or `record --recover {}` its bucket with --out",
                         self.spool.display()
                     );
                 }

@@ -66,6 +66,37 @@ fn people_put_in_by_hand_are_recorded_and_the_end_closes_and_delivers() {
 }
 
 #[test]
+fn a_recording_to_vod_goes_into_the_library() {
+    let library = tempfile::tempdir().unwrap();
+    let base = "https://media.example/vod";
+    let server = Running::start(&["--control", "--vod", library.path().to_str().unwrap(), "--vod-url", base]);
+    let mut client = server.client();
+    let mut request = create("1001", "robot");
+    request["StorageParams"] = json!({ "CloudVod": { "TencentVod": { "UserDefineRecordId": "lesson-7" } } });
+    let created = client.call("CreateCloudRecording", &request);
+    assert_eq!(created.code(), "OK", "{}", created.text());
+    let task = created.response()["TaskId"].clone();
+    let joined =
+        control(&mut client, "POST", "/participants", &json!({ "UserId": "alice", "Simulate": true }));
+    assert_eq!(joined.status, 204, "{}", joined.text());
+    let asked = json!({ "SdkAppId": APP, "TaskId": task });
+    until("media", || {
+        let described = client.call("DescribeCloudRecording", &asked).response();
+        assert_eq!(described["StorageFileList"], json!([]));
+        (described["Status"] == "InProgress").then_some(())
+    });
+    let (status, log, root) = server.stop();
+    assert!(status.success(), "{log}");
+    let index = std::fs::read_to_string(library.path().join("index.jsonl")).unwrap();
+    let line: Value = serde_json::from_str(&index).unwrap();
+    let name = format!("lesson-7__UserDefine_u_{APP}_1001__UserId_s_YWxpY2U.__UserId_e_main.mp4");
+    let file = line["File"].as_str().unwrap();
+    assert_eq!(line["MediaUrl"], json!(format!("{base}/{file}")));
+    assert!(file.ends_with(&name) && library.path().join(file).is_file(), "{file}");
+    assert_eq!(files(&root.path().join("spool")), [""; 0], "nothing waits");
+}
+
+#[test]
 fn a_room_that_is_dismissed_ends_its_task_and_its_files_can_be_taken() {
     let server = Running::start(&["--control"]);
     let mut client = server.client();
@@ -199,6 +230,8 @@ fn what_it_cannot_start_with_is_told() {
         (&json!({}), &["--listen", "127.0.0.1:0"], "no key"),
         (&hook, &["--listen", "127.0.0.1:0"], "--allow-private-urls"),
         (&good, &["--listen", "127.0.0.1:0", "--auto-record", "/nowhere.json"], "nowhere.json"),
+        (&good, &["--listen", "127.0.0.1:0", "--vod", "tencent:"], "VodSecretId"),
+        (&good, &["--listen", "127.0.0.1:0", "--vod", "m", "--vod-url", "ftp://a/"], "--vod-url"),
     ] {
         let output = command(root.path(), keys).args(arguments).stderr(Stdio::piped()).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
