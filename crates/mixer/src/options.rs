@@ -1,3 +1,4 @@
+use recorder_codec::ContentKind;
 use recorder_compositor::{Level, Matrix};
 use recorder_types::{RoomTime, Size, UnixMillis};
 
@@ -20,6 +21,8 @@ pub struct VideoOptions {
     /// Whether a video that fills the canvas by itself, in the canvas' size, in the order of decoding and with nothing over
     /// it, is given out as it came in, at its own rate and bit rate, from its next key frame on. Default: no.
     pub passthrough: bool,
+    /// What the pictures are encoded as. Default: cameras. [`ContentKind::Screen`] is for shared screens with small text.
+    pub content: ContentKind,
     /// How fast the machine composes; every level gives the same pictures.
     pub level: Level,
 }
@@ -33,6 +36,7 @@ impl Default for VideoOptions {
             gop_seconds: 10,
             matrix: None,
             passthrough: false,
+            content: ContentKind::Camera,
             level: Level::detect(),
         }
     }
@@ -71,6 +75,13 @@ impl VideoOptions {
     #[must_use]
     pub const fn with_matrix(mut self, matrix: Option<Matrix>) -> Self {
         self.matrix = matrix;
+        self
+    }
+
+    /// With [`Self::content`].
+    #[must_use]
+    pub const fn with_content(mut self, content: ContentKind) -> Self {
+        self.content = content;
         self
     }
 

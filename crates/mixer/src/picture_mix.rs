@@ -245,6 +245,7 @@ impl PictureMix {
                 .with_bits_per_second(options.bits_per_second)
                 .with_pictures_per_second(options.fps)
                 .with_pictures_per_key(NonZeroU32::new(per_key).unwrap_or(NonZeroU32::MIN))
+                .with_content(options.content)
                 .with_matrix(match matrix {
                     Matrix::Bt601 => YuvMatrix::Bt601,
                     Matrix::Bt709 => YuvMatrix::Bt709,

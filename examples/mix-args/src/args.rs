@@ -7,6 +7,7 @@ use clap::{ArgAction, Args};
 use recorder::MixOptions;
 use recorder::api::wire::{AudioParams, MixTranscodeParams, VideoParams};
 use recorder::api::{FillType, Layout, RequestError, SampleRate};
+use recorder::codec::ContentKind;
 use recorder::compositor::{Bitmap, Font, MAX_IMAGE_BYTES, Position, Rect, Rgb, TextStyle, TimeZone};
 use recorder::layout::{LargeSide, LayoutParams, StreamId, Template};
 use recorder::mix::{ImageSource, Watermark, watermarks};
@@ -49,6 +50,11 @@ pub struct MixArgs {
     #[arg(long)]
     passthrough: bool,
 
+    /// What the picture is encoded as: cameras, or a screen with small text, which takes several times the work. Default
+    /// camera.
+    #[arg(long, value_name = "camera|screen", value_parser = parse_content)]
+    content: Option<ContentKind>,
+
     /// 48000, 44100 or 16000 samples a second. Default 48000.
     #[arg(long, value_name = "HZ")]
     audio_rate: Option<u32>,
@@ -85,6 +91,7 @@ impl MixArgs {
             (self.bitrate.is_some(), "--bitrate"),
             (self.gop.is_some(), "--gop"),
             (self.passthrough, "--passthrough"),
+            (self.content.is_some(), "--content"),
             (self.audio_rate.is_some(), "--audio-rate"),
             (self.audio_channels.is_some(), "--audio-channels"),
             (self.audio_bitrate.is_some(), "--audio-bitrate"),
@@ -131,7 +138,8 @@ impl MixArgs {
         let asked = MixTranscodeParams { video_params: Some(video), audio_params: Some(audio) };
         let settings = asked.check().map_err(|error| error.message())?;
         let asked = MixOptions::from_settings(&settings, FillType::LastPicture)?;
-        let video = asked.video.with_matrix(matrix).with_passthrough(passthrough);
+        let content = self.content.unwrap_or(options.video.content);
+        let video = asked.video.with_matrix(matrix).with_passthrough(passthrough).with_content(content);
         options = options.with_video(video).with_audio(asked.audio);
         if let Some(path) = &self.font {
             let font = Font::from_bytes(read(path, MAX_FONT_BYTES)?)?;
@@ -202,6 +210,14 @@ fn parse_size(text: &str) -> Result<(i64, i64), String> {
     let (width, height) = text.split_once('x').ok_or("WIDTHxHEIGHT, such as 1280x720")?;
     let side = |side: &str| side.parse().map_err(|_| format!("`{side}` is not a number of pixels"));
     Ok((side(width)?, side(height)?))
+}
+
+fn parse_content(text: &str) -> Result<ContentKind, String> {
+    match text {
+        "camera" => Ok(ContentKind::Camera),
+        "screen" => Ok(ContentKind::Screen),
+        _ => Err("camera or screen".to_owned()),
+    }
 }
 
 fn parse_stream(text: &str) -> Result<StreamId, AnyError> {

@@ -52,6 +52,19 @@ fn a_room_is_one_file_set_in_every_layout_and_the_same_start_gives_the_same_byte
     }
 }
 
+#[test]
+fn a_picture_can_be_encoded_as_a_screen() {
+    let written = ["camera", "screen"].map(|content| {
+        let out = tempfile::tempdir().unwrap();
+        let output = record(out.path(), &[&SMALL[..], &["--content", content, "-q"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_playable(out.path());
+        let files = files(out.path());
+        files[&names(&files, ".ts")[0]].clone()
+    });
+    assert!(written[0] != written[1], "the encoder was told");
+}
+
 /// The pictures of a run as FFmpeg decodes them: I420, one after the other. `None` without FFmpeg.
 fn pictures(args: &[&str]) -> Option<Vec<u8>> {
     let out = tempfile::tempdir().unwrap();
@@ -235,10 +248,19 @@ fn twenty_five_real_sources_are_seen_in_every_layout() {
         assert!(pictures.len() / frame >= 20, "{layout}: {} pictures", pictures.len() / frame);
         let luma = &pictures[14 * frame..][..1280 * 720];
         let cells: Vec<[usize; 4]> = match layout {
-            "floating" => (0..24).map(|n| [16 + n % 5 * 253, 576 - n / 5 * 142, 230, 130]).collect(),
-            "screen-share" => (0..16).map(|n| [1024 + n / 8 * 128 + 4, n % 8 * 90 + 4, 120, 80]).collect(),
+            // Of the large window the middle, and where the 25th small one would be.
+            "floating" => {
+                let small = (0..24).map(|n| [16 + n % 5 * 253, 576 - n / 5 * 142, 230, 130]);
+                small.chain([[1028, 8, 240, 130]]).collect()
+            }
+            "screen-share" => {
+                let beside = (0..16).map(|n| [1024 + n / 8 * 128 + 4, n % 8 * 90 + 4, 120, 80]);
+                let below = (0..8).map(|n| [n * 128 + 4, 634, 120, 80]);
+                beside.chain(below).chain([[10, 10, 1000, 600]]).collect()
+            }
             _ => (0..25).map(|n| [n % 5 * 256 + 10, n / 5 * 144 + 10, 236, 124]).collect(),
         };
+        assert_eq!(cells.len(), 25);
         for (n, cell) in cells.into_iter().enumerate() {
             assert!(variety(luma, cell) > 20, "{layout}: window {n} is flat: {}", variety(luma, cell));
         }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use recorder_codec::ContentKind;
 use recorder_compositor::{Bitmap, Font, Matrix, Position, Rect, Rgb, TextStyle, TimeZone};
 use recorder_layout::{ImageUrl, LayoutParams};
 use recorder_mixer::{AudioOptions, Fill, VideoOptions};
@@ -215,6 +216,7 @@ impl MixLine {
             .with_bits_per_second(self.video.bits_per_second)
             .with_gop_seconds(self.video.gop_seconds)
             .with_passthrough(self.video.passthrough)
+            .with_content(if self.video.screen { ContentKind::Screen } else { ContentKind::Camera })
             .with_matrix(self.video.matrix.map(|matrix| match matrix {
                 MatrixLine::Bt601 => Matrix::Bt601,
                 MatrixLine::Bt709 => Matrix::Bt709,
@@ -242,6 +244,9 @@ struct VideoLine {
     gop_seconds: u16,
     #[serde(default)]
     passthrough: bool,
+    /// Encoded as a screen is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    screen: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     matrix: Option<MatrixLine>,
 }
@@ -271,6 +276,7 @@ impl From<&MixOptions> for MixLine {
                 bits_per_second: video.bits_per_second,
                 gop_seconds: video.gop_seconds,
                 passthrough: video.passthrough,
+                screen: video.content == ContentKind::Screen,
                 matrix: video.matrix.map(|matrix| match matrix {
                     Matrix::Bt601 => MatrixLine::Bt601,
                     Matrix::Bt709 => MatrixLine::Bt709,
