@@ -7,6 +7,8 @@
 //! passed through; Opus is turned into AAC-LC (feature `opus`). With the feature `mix` a task can record the whole room as one video and one
 //! sound instead ([`TaskOptions`]`::mix`).
 //!
+//! With the feature `nats` several machines share tasks, and when one dies another goes on (`cluster`).
+//!
 //! - [`Recorder`] and [`Recording`] are for production: a thread a recording for media and disk, uploads and
 //!   callbacks on your tokio runtime.
 //! - [`TaskCore`] is the same recording without I/O and clock, for simulations and other runtimes.

@@ -14,6 +14,7 @@ mod run;
 use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use recorder::TaskOptions;
@@ -59,7 +60,9 @@ async fn open(args: &Args) -> Result<Cluster, AnyError> {
     let servers: Vec<&str> = args.nats.split(',').collect();
     let client = ConnectOptions::new()
         // A network that is cut says nothing: after two of these it counts as away.
-        .ping_interval(std::time::Duration::from_secs(2))
+        .ping_interval(Duration::from_secs(2))
+        // Whoever comes back late may find its tasks taken.
+        .reconnect_delay_callback(|_| Duration::from_millis(500))
         .connect(servers)
         .await
         .map_err(|error| format!("--nats {}: {error}", args.nats))?;

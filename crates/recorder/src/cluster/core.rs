@@ -185,6 +185,10 @@ pub(super) struct ClusterCore {
     capacity: usize,
     timing: Timing,
     connected: bool,
+    /// It was connected before.
+    begun: bool,
+    /// Nobody's task is taken before this instant.
+    patient_until: Duration,
     leaving: bool,
     announce_at: Duration,
     tasks: BTreeMap<TaskId, Task>,
@@ -199,6 +203,8 @@ impl ClusterCore {
             capacity,
             timing,
             connected: false,
+            begun: false,
+            patient_until: Duration::ZERO,
             leaving: false,
             announce_at: Duration::ZERO,
             tasks: BTreeMap::new(),
@@ -212,9 +218,13 @@ impl ClusterCore {
         self.actions.pop_front()
     }
 
-    /// The store answers (again). Nobody could renew while it did not: every lease is seen as new.
+    /// The store answers (again). Nobody could renew while it did not: every lease is seen as new, and where it comes back
+    /// its holder has the time of another one to come back as well.
     pub(super) fn connected(&mut self, now: Duration) {
         self.connected = true;
+        if std::mem::replace(&mut self.begun, true) {
+            self.patient_until = now + self.timing.lease * 2 + self.timing.grace;
+        }
         self.announce_at = now;
         self.tasks.values_mut().for_each(|task| task.since = task.since.max(now));
         self.others.values_mut().for_each(|other| other.since = other.since.max(now));
@@ -453,7 +463,7 @@ impl ClusterCore {
         }
         let free_at = match lease.holder {
             None => task.since,
-            Some(_) => task.since + timing.lease + timing.grace,
+            Some(_) => (task.since + timing.lease + timing.grace).max(self.patient_until),
         };
         if now < free_at {
             return;
