@@ -84,6 +84,41 @@ async fn a_store_that_refuses_is_told_by_its_own_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_the_backup_is_told_with_status_1_and_when_it_is_moved_with_2() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, backup, events) = (FaultyStore::new(), FaultyStore::new(), Events::new());
+    store.denied.store(true, Ordering::SeqCst);
+    let options =
+        told(options(), store.bucket()).with_on_callback(events.sink()).with_backup(backup.bucket());
+    let recording = recorder(root.path()).start(options).unwrap();
+    send(&recording, call(45)).await;
+    let outcome = tokio::time::timeout(PATIENCE, recording.ended()).await.unwrap().unwrap();
+    assert_eq!(outcome.kept, 12);
+    let stops = || {
+        events.all().into_iter().filter_map(|event| match event {
+            Payload::UploadStop(status) => Some(status),
+            _ => None,
+        })
+    };
+    assert_eq!(stops().collect::<Vec<_>>(), [UploadStatus::SOME_KEPT_BACK]);
+    let told = events.all().into_iter().find_map(|event| match event {
+        Payload::UploadError(error) => Some(error.code),
+        _ => None,
+    });
+    assert_eq!(told.as_deref(), Some("InvalidAccessKeyId"));
+    let found = objects(&backup.bucket()).await;
+    assert_eq!(found.len(), 12);
+    assert_whole(&found);
+    store.denied.store(false, Ordering::SeqCst);
+    recording.redeliver().await;
+    events.wait(|event| matches!(event, Payload::UploadStop(UploadStatus::KEPT_BACK_DELIVERED))).await;
+    assert_eq!(stops().count(), 2);
+    assert_eq!(objects(&store.bucket()).await, found);
+    assert!(objects(&backup.bucket()).await.is_empty());
+    assert!(store.violations.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_spool_ends_the_recording_with_what_was_closed() {
     // Limits from where not even the first segment fits to where all do.
     let mut ends = Vec::new();

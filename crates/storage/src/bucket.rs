@@ -1,6 +1,7 @@
 #[cfg(feature = "aws")]
 use std::collections::HashSet;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -420,6 +421,20 @@ impl Bucket {
             return local.put_file(key.clone(), file.to_owned(), mode).await;
         }
         transfer::put_file(self.place(&path, key), file, mode).await
+    }
+
+    /// Stores the object `from` of another bucket under the same key, unless there is one already, in bounded memory. It
+    /// stays there.
+    pub(crate) async fn put_from(&self, from: &Self, key: &ObjectKey) -> Result<(), StorageError> {
+        let unreadable = |error| StorageError::Source { key: key.clone(), source: io::Error::other(error) };
+        let size = from.size(key).await.map_err(unreadable)?;
+        #[cfg(feature = "fs")]
+        if let Some(local) = &self.0.local {
+            return local.put_from(key, from, size).await;
+        }
+        let source = transfer::Source::Object { bucket: from, key, at: 0 };
+        transfer::put_source(self.place(&key.under(&self.0.prefix)?, key), source, size, PutMode::Create)
+            .await
     }
 
     fn place<'a>(&'a self, path: &'a Path, key: &'a ObjectKey) -> Place<'a> {

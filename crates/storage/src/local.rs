@@ -18,6 +18,9 @@ use crate::key::ObjectKey;
 /// Sets the temporary files of one process apart.
 static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
+/// What is taken from another bucket at a time, in bytes.
+const PIECE: u64 = 4 << 20;
+
 #[derive(Clone)]
 pub(crate) struct LocalDirectory {
     root: Arc<Path>,
@@ -52,6 +55,46 @@ impl LocalDirectory {
     ) -> Result<(), StorageError> {
         let place = self.clone();
         blocking(key, move |key| place.put_file_now(key, &file, mode)).await
+    }
+
+    /// Stores the `size` bytes of the object that `from` has under the same key, unless there is one already.
+    pub(crate) async fn put_from(
+        &self,
+        key: &ObjectKey,
+        from: &crate::bucket::Bucket,
+        size: u64,
+    ) -> Result<(), StorageError> {
+        let unreadable = |source| StorageError::Source { key: key.clone(), source };
+        let place = self.clone();
+        let (mut temporary, path, directory) = blocking(key.clone(), move |key| {
+            let (path, directory) = place.prepare(key)?;
+            let temporary = Temporary::create(&directory).map_err(|source| disk(key, source))?;
+            Ok((temporary, path, directory))
+        })
+        .await?;
+        let mut at = 0;
+        while at < size {
+            let piece = from.get_range(key, at..size.min(at + PIECE)).await;
+            let piece = piece.map_err(|error| unreadable(io::Error::other(error)))?;
+            if piece.is_empty() {
+                return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
+            }
+            at += piece.len() as u64;
+            temporary = blocking(key.clone(), move |key| {
+                temporary.file.write_all(&piece).map_err(|source| disk(key, source))?;
+                Ok(temporary)
+            })
+            .await?;
+        }
+        let place = self.clone();
+        blocking(key.clone(), move |key| {
+            let failed = |source| disk(key, source);
+            if path.exists() {
+                return place.compare(key, &File::open(&temporary.path).map_err(failed)?, &path);
+            }
+            place.finish(temporary, &path, &directory, PutMode::Create).map_err(failed)
+        })
+        .await
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -309,10 +352,10 @@ fn disk(key: &ObjectKey, source: io::Error) -> StorageError {
 }
 
 /// Runs `work` where it may block.
-async fn blocking(
+async fn blocking<T: Send + 'static>(
     key: ObjectKey,
-    work: impl FnOnce(&ObjectKey) -> Result<(), StorageError> + Send + 'static,
-) -> Result<(), StorageError> {
+    work: impl FnOnce(&ObjectKey) -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
     let shown = key.clone();
     match tokio::task::spawn_blocking(move || work(&key)).await {
         Ok(done) => done,

@@ -31,7 +31,19 @@ pub(crate) struct Order<F, V> {
     list_of: HashMap<ObjectName, usize>,
     /// Lists with a version that may go out now.
     ready: BTreeSet<usize>,
-    newly_kept: VecDeque<ObjectName>,
+    newly_kept: VecDeque<Kept>,
+    /// Lists of which something is in the backup and not in the store.
+    away: BTreeSet<usize>,
+    /// The file in the backup that was tried last.
+    probed: u64,
+}
+
+/// Something that was kept.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) name: ObjectName,
+    /// The file; `None` for a playlist.
+    pub(crate) file: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -42,6 +54,8 @@ struct FileEntry<F> {
     place: Option<(usize, u64)>,
     state: State,
     reported: bool,
+    /// It is in the backup.
+    backed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +73,40 @@ struct List<V> {
     name: ObjectName,
     /// Files pushed for it.
     pushed: u64,
-    /// All files before this one are stored.
-    prefix: u64,
-    /// Stored files from `prefix` on.
-    ahead: BTreeSet<u64>,
+    /// Files that are stored.
+    stored: Progress,
+    /// Files that are stored, or in the backup.
+    safe: Progress,
     versions: VecDeque<Version<V>>,
     running: bool,
     /// The version that was refused: it goes out again at the next tick.
     refused: Option<u64>,
     reported: bool,
+    /// Versions before this one are in the backup, or older than what is there.
+    backed: u64,
+    /// A version is on its way to the backup, or did not get there since the last tick.
+    backing: bool,
+    backup_failed: bool,
+}
+
+/// Files that came to an end, in whatever order.
+#[derive(Debug, Default)]
+struct Progress {
+    /// All files before this one.
+    prefix: u64,
+    /// Some of those behind.
+    ahead: BTreeSet<u64>,
+}
+
+impl Progress {
+    fn add(&mut self, at: u64) {
+        if at >= self.prefix {
+            self.ahead.insert(at);
+        }
+        while self.ahead.remove(&self.prefix) {
+            self.prefix += 1;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -120,6 +159,8 @@ impl<F: Clone, V: Clone> Order<F, V> {
             list_of: HashMap::new(),
             ready: BTreeSet::new(),
             newly_kept: VecDeque::new(),
+            away: BTreeSet::new(),
+            probed: 0,
         }
     }
 
@@ -133,7 +174,10 @@ impl<F: Clone, V: Clone> Order<F, V> {
         });
         let id = self.next_file;
         self.next_file += 1;
-        self.files.insert(id, FileEntry { name, payload, place, state: State::Waiting, reported: false });
+        self.files.insert(
+            id,
+            FileEntry { name, payload, place, state: State::Waiting, reported: false, backed: false },
+        );
         if self.down {
             self.keep(id, State::Unreachable);
         } else {
@@ -199,13 +243,14 @@ impl<F: Clone, V: Clone> Order<F, V> {
         let (name, place) = (file.name.clone(), file.place);
         match outcome {
             Outcome::Stored => {
-                self.files.remove(&id);
+                if self.files.remove(&id).is_some_and(|file| file.backed) {
+                    // The others in the backup may come after it.
+                    self.wait_again(|_, file| file.state == State::Refused && file.backed);
+                }
                 if let Some((index, at)) = place {
                     let list = &mut self.lists[index];
-                    list.ahead.insert(at);
-                    while list.ahead.remove(&list.prefix) {
-                        list.prefix += 1;
-                    }
+                    list.stored.add(at);
+                    list.safe.add(at);
                     self.refresh(index);
                 }
                 self.up();
@@ -232,13 +277,17 @@ impl<F: Clone, V: Clone> Order<F, V> {
             while list.versions.front().is_some_and(|version| version.serial <= serial) {
                 list.versions.pop_front();
             }
+            if list.versions.is_empty() {
+                self.away.remove(&index);
+            }
         } else {
+            self.away.insert(index);
             if outcome == Outcome::Refused {
                 list.refused = Some(serial);
             }
             if !list.reported {
                 list.reported = true;
-                self.newly_kept.push_back(list.name.clone());
+                self.newly_kept.push_back(Kept { name: list.name.clone(), file: None });
             }
         }
         let name = list.name.clone();
@@ -252,20 +301,74 @@ impl<F: Clone, V: Clone> Order<F, V> {
 
     /// Time to try what was kept.
     pub(crate) fn tick(&mut self) {
+        for index in &self.away {
+            let list = &mut self.lists[*index];
+            list.backing &= !std::mem::take(&mut list.backup_failed);
+        }
         if self.down {
             self.probe = true;
             return;
         }
-        self.wait_again(State::Refused);
+        // To try one that is in the backup it has to be fetched: one at a time, in turn.
+        let mut backed = self
+            .files
+            .iter()
+            .filter(|(_, file)| file.state == State::Refused && file.backed)
+            .map(|(id, _)| *id);
+        let first = backed.next();
+        let probe =
+            first.filter(|id| *id > self.probed).or_else(|| backed.find(|id| *id > self.probed)).or(first);
+        self.probed = probe.unwrap_or_default();
+        self.wait_again(|id, file| file.state == State::Refused && (!file.backed || Some(id) == probe));
         for index in 0..self.lists.len() {
             self.lists[index].refused = None;
             self.refresh(index);
         }
     }
 
-    /// Names that were kept since the last call, each once until it is stored.
-    pub(crate) fn take_kept(&mut self) -> Option<ObjectName> {
+    /// What was kept since the last call, each once until it is stored.
+    pub(crate) fn take_kept(&mut self) -> Option<Kept> {
         self.newly_kept.pop_front()
+    }
+
+    /// A file that is not stored yet.
+    pub(crate) fn file(&self, id: u64) -> Option<&F> {
+        self.files.get(&id).map(|file| &file.payload)
+    }
+
+    /// A file is in the backup.
+    pub(crate) fn file_backed(&mut self, id: u64) {
+        let Some(file) = self.files.get_mut(&id) else { return };
+        file.backed = true;
+        if let Some((index, at)) = file.place {
+            self.lists[index].safe.add(at);
+            self.away.insert(index);
+        }
+    }
+
+    /// The next playlist version for the backup: the newest whose files are all stored or in the backup. Its end comes back
+    /// by [`Order::version_backed`].
+    pub(crate) fn start_backup(&mut self) -> Option<(usize, u64, V)> {
+        for index in &self.away {
+            let list = &mut self.lists[*index];
+            let newest = list.versions.iter().rfind(|version| version.files <= list.safe.prefix);
+            if let Some(version) = newest.filter(|version| version.serial >= list.backed && !list.backing) {
+                list.backing = true;
+                return Some((*index, version.serial, version.payload.clone()));
+            }
+        }
+        None
+    }
+
+    /// Whether the version is in the backup. If not, the next one waits for [`Order::tick`].
+    pub(crate) fn version_backed(&mut self, index: usize, serial: u64, there: bool) {
+        let list = &mut self.lists[index];
+        if there {
+            list.backed = serial + 1;
+            list.backing = false;
+        } else {
+            list.backup_failed = true;
+        }
     }
 
     /// Nothing runs and nothing would start before the next tick.
@@ -298,12 +401,15 @@ impl<F: Clone, V: Clone> Order<F, V> {
         self.lists.push(List {
             name: name.clone(),
             pushed: 0,
-            prefix: 0,
-            ahead: BTreeSet::new(),
+            stored: Progress::default(),
+            safe: Progress::default(),
             versions: VecDeque::new(),
             running: false,
             refused: None,
             reported: false,
+            backed: 0,
+            backing: false,
+            backup_failed: false,
         });
         self.lists.len() - 1
     }
@@ -311,7 +417,7 @@ impl<F: Clone, V: Clone> Order<F, V> {
     /// Puts the newest version that may go out in front, and the list among the ready ones if there is one.
     fn refresh(&mut self, index: usize) {
         let list = &mut self.lists[index];
-        let may = list.versions.iter().rposition(|version| version.files <= list.prefix);
+        let may = list.versions.iter().rposition(|version| version.files <= list.stored.prefix);
         if let Some(newest) = may {
             list.versions.drain(..newest);
         }
@@ -329,7 +435,7 @@ impl<F: Clone, V: Clone> Order<F, V> {
         file.state = state;
         if !file.reported {
             file.reported = true;
-            self.newly_kept.push_back(file.name.clone());
+            self.newly_kept.push_back(Kept { name: file.name.clone(), file: Some(id) });
         }
     }
 
@@ -344,14 +450,16 @@ impl<F: Clone, V: Clone> Order<F, V> {
         if self.down {
             self.down = false;
             self.probe = false;
-            self.wait_again(State::Unreachable);
+            self.wait_again(|_, file| file.state == State::Unreachable);
         }
     }
 
-    fn wait_again(&mut self, state: State) {
-        for (id, file) in self.files.iter_mut().filter(|(_, file)| file.state == state) {
-            file.state = State::Waiting;
-            self.waiting.insert(*id);
+    fn wait_again(&mut self, which: impl Fn(u64, &FileEntry<F>) -> bool) {
+        for (id, file) in &mut self.files {
+            if which(*id, file) {
+                file.state = State::Waiting;
+                self.waiting.insert(*id);
+            }
         }
     }
 }

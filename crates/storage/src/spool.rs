@@ -564,6 +564,11 @@ pub struct ClosedFile {
 }
 
 impl ClosedFile {
+    /// A file that is not in the spool any more.
+    pub(crate) fn gone(place: &Arc<Place>, name: ObjectName) -> Self {
+        Self { place: Arc::clone(place), name, len: 0 }
+    }
+
     /// The file's name.
     #[must_use]
     pub fn name(&self) -> &ObjectName {

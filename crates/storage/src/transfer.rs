@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::sleep;
 
 use crate::backend::Door;
-use crate::bucket::PutMode;
+use crate::bucket::{Bucket, PutMode};
 use crate::error::StorageError;
 use crate::key::ObjectKey;
 use crate::retry::RetryOptions;
@@ -45,15 +45,83 @@ impl Place<'_> {
     }
 }
 
-pub(crate) async fn put_file(place: Place<'_>, file: &FilePath, mode: PutMode) -> Result<(), StorageError> {
-    let unreadable = |source| place.unreadable(source);
-    let mut source = File::open(file).await.map_err(unreadable)?;
-    let size = source.metadata().await.map_err(unreadable)?.len();
-    let part_size = part_size(size, place.door.options.part_size.max(1)).map_err(unreadable)?;
+/// What is stored, from its beginning on.
+pub(crate) enum Source<'a> {
+    Bytes { data: &'a [u8], at: usize },
+    File { path: &'a FilePath, file: File },
+    Object { bucket: &'a Bucket, key: &'a ObjectKey, at: u64 },
+}
 
-    if size <= part_size as u64 {
-        let data = read_part(&mut source, size, part_size).await.map_err(unreadable)?;
-        at_end(&mut source).await.map_err(unreadable)?;
+impl<'a> Source<'a> {
+    /// A file, and its size.
+    async fn open(place: Place<'_>, path: &'a FilePath) -> Result<(Self, u64), StorageError> {
+        let file = File::open(path).await.map_err(|source| place.unreadable(source))?;
+        let size = file.metadata().await.map_err(|source| place.unreadable(source))?.len();
+        Ok((Self::File { path, file }, size))
+    }
+
+    async fn rewind(&mut self) -> io::Result<()> {
+        match self {
+            Self::Bytes { at, .. } => *at = 0,
+            Self::File { path, file } => *file = File::open(path).await?,
+            Self::Object { at, .. } => *at = 0,
+        }
+        Ok(())
+    }
+
+    /// The next `size` bytes, neither more nor fewer.
+    async fn read(&mut self, size: usize) -> io::Result<Bytes> {
+        match self {
+            Self::Bytes { data, at } => {
+                let next = data.get(*at..*at + size).ok_or_else(changed)?;
+                *at += size;
+                Ok(Bytes::copy_from_slice(next))
+            }
+            Self::File { file, .. } => {
+                let mut part = BytesMut::with_capacity(size);
+                let mut limited = file.take(size as u64);
+                while part.len() < size {
+                    if limited.read_buf(&mut part).await? == 0 {
+                        return Err(changed());
+                    }
+                }
+                Ok(part.freeze())
+            }
+            Self::Object { bucket, key, at } => {
+                let part = bucket.get_range(key, *at..*at + size as u64).await?;
+                *at += size as u64;
+                if part.len() == size { Ok(part) } else { Err(changed()) }
+            }
+        }
+    }
+
+    async fn at_end(&mut self) -> io::Result<()> {
+        let over = match self {
+            Self::Bytes { data, at } => *at == data.len(),
+            Self::File { file, .. } => file.read(&mut [0]).await? == 0,
+            Self::Object { .. } => true, // its size was asked for
+        };
+        if over { Ok(()) } else { Err(changed()) }
+    }
+}
+
+pub(crate) async fn put_file(place: Place<'_>, file: &FilePath, mode: PutMode) -> Result<(), StorageError> {
+    let (source, size) = Source::open(place, file).await?;
+    put_source(place, source, size, mode).await
+}
+
+/// Stores what `source` has, `size` bytes.
+pub(crate) async fn put_source(
+    place: Place<'_>,
+    mut source: Source<'_>,
+    size: u64,
+    mode: PutMode,
+) -> Result<(), StorageError> {
+    let unreadable = |source| place.unreadable(source);
+    let part_size = part_size(size, place.door.options.part_size.max(1)).map_err(unreadable)?;
+    if let Some(size) = usize::try_from(size).ok().filter(|size| *size <= part_size) {
+        let data = source.read(size).await.map_err(unreadable)?;
+        source.at_end().await.map_err(unreadable)?;
         return put_whole(place, data, mode).await;
     }
     if mode == PutMode::Create {
@@ -63,7 +131,7 @@ pub(crate) async fn put_file(place: Place<'_>, file: &FilePath, mode: PutMode) -
             Found::Same => return Ok(()),
             Found::Other => return Err(StorageError::Conflict { key: place.key.clone() }),
         }
-        source = File::open(file).await.map_err(unreadable)?;
+        source.rewind().await.map_err(unreadable)?;
     }
     let mut upload = Upload::begin(place).await?;
     let sent = match upload.send(&mut source, size, part_size).await {
@@ -125,7 +193,7 @@ impl<'a> Upload<'a> {
     /// All parts, a few at a time.
     async fn send(
         &mut self,
-        source: &mut File,
+        source: &mut Source<'_>,
         size: u64,
         part_size: usize,
     ) -> Result<Vec<PartId>, StorageError> {
@@ -136,7 +204,8 @@ impl<'a> Upload<'a> {
         let mut left = size;
         loop {
             while left > 0 && running.len() < place.door.options.part_concurrency.max(1) {
-                let data = read_part(source, left, part_size).await.map_err(unreadable)?;
+                let next = usize::try_from(left).unwrap_or(part_size).min(part_size);
+                let data = source.read(next).await.map_err(unreadable)?;
                 left -= data.len() as u64;
                 let number = parts.len();
                 parts.push(None);
@@ -147,7 +216,7 @@ impl<'a> Upload<'a> {
                 None => break,
             }
         }
-        at_end(source).await.map_err(unreadable)?;
+        source.at_end().await.map_err(unreadable)?;
         Ok(parts.into_iter().flatten().collect())
     }
 
@@ -273,7 +342,9 @@ pub(crate) async fn put_whole(place: Place<'_>, data: Bytes, mode: PutMode) -> R
             Ok(()) => return Ok(()),
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
                 // It may be our own first try, whose answer got lost.
-                return match compare(place, &mut &data[..], data.len() as u64).await? {
+                return match compare(place, &mut Source::Bytes { data: &data, at: 0 }, data.len() as u64)
+                    .await?
+                {
                     Found::Same => Ok(()),
                     Found::Other => Err(StorageError::Conflict { key: place.key.clone() }),
                     Found::Nothing => Err(place.failed(&object_store::Error::Precondition {
@@ -283,7 +354,7 @@ pub(crate) async fn put_whole(place: Place<'_>, data: Bytes, mode: PutMode) -> R
                 };
             }
             Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
-                match compare(place, &mut &data[..], data.len() as u64).await? {
+                match compare(place, &mut Source::Bytes { data: &data, at: 0 }, data.len() as u64).await? {
                     Found::Nothing => {}
                     Found::Same => return Ok(()),
                     Found::Other => return Err(StorageError::Conflict { key: place.key.clone() }),
@@ -302,12 +373,8 @@ enum Found {
     Other,
 }
 
-/// Compares the object with `size` bytes of `source`, a chunk at a time.
-async fn compare(
-    place: Place<'_>,
-    source: &mut (impl AsyncReadExt + Unpin),
-    size: u64,
-) -> Result<Found, StorageError> {
+/// Compares the object with the `size` bytes of `source`, a chunk at a time.
+async fn compare(place: Place<'_>, source: &mut Source<'_>, size: u64) -> Result<Found, StorageError> {
     let Place { door, path, .. } = place;
     let failed = |error| place.failed(&error);
     match door.ask(0, |backend| async move { backend.store.head(path).await }).await {
@@ -329,33 +396,14 @@ async fn compare(
     let mut compared = 0u64;
     while let Some(chunk) = door.in_time(0, theirs.try_next()).await.map_err(failed)? {
         for chunk in chunk.chunks(64 << 10) {
-            let mut ours = vec![0; chunk.len()];
-            match source.read_exact(&mut ours).await {
-                Ok(_) if ours == chunk => compared += chunk.len() as u64,
-                Ok(_) => return Ok(Found::Other),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Found::Other),
-                Err(source) => return Err(place.unreadable(source)),
+            let ours = source.read(chunk.len()).await.map_err(|source| place.unreadable(source))?;
+            if ours != chunk {
+                return Ok(Found::Other);
             }
+            compared += chunk.len() as u64;
         }
     }
     Ok(if compared == size { Found::Same } else { Found::Other })
-}
-
-/// The next `part_size` bytes, or the `left` ones that are fewer.
-async fn read_part(source: &mut File, left: u64, part_size: usize) -> io::Result<Bytes> {
-    let size = usize::try_from(left).unwrap_or(part_size).min(part_size);
-    let mut part = BytesMut::with_capacity(size);
-    let mut limited = source.take(size as u64);
-    while part.len() < size {
-        if limited.read_buf(&mut part).await? == 0 {
-            return Err(changed());
-        }
-    }
-    Ok(part.freeze())
-}
-
-async fn at_end(source: &mut File) -> io::Result<()> {
-    if source.read(&mut [0]).await? == 0 { Ok(()) } else { Err(changed()) }
 }
 
 /// Parts all as large as `wanted`, or larger where a file would need too many of them.

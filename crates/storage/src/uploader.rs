@@ -1,7 +1,8 @@
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -9,12 +10,12 @@ use recorder_types::ObjectName;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::bucket::{Bucket, PutMode};
+use crate::bucket::{Bucket, ObjectInfo, PutMode};
 use crate::claim::{self, Claim};
 use crate::error::StorageError;
 use crate::key::ObjectKey;
 use crate::lease::Lease;
-use crate::order::{Effort, Job, Order, Outcome};
+use crate::order::{Effort, Job, Kept, Order, Outcome};
 use crate::retry::{Jitter, RetryOptions};
 use crate::spool::{ClosedFile, Place, PlaylistVersion, Spool};
 
@@ -33,6 +34,9 @@ pub struct UploaderOptions {
     pub take_over: bool,
     /// While this is not valid everything waits; once it is lost nothing more is put. Default: none, so always.
     pub lease: Option<Lease>,
+    /// Where goes what the bucket refuses, or does not take within [`UploaderOptions::retry`], so that it is not on this
+    /// machine alone: it leaves the spool then, and is moved to the bucket when that takes it. Default: nowhere.
+    pub backup: Option<Bucket>,
 }
 
 impl Default for UploaderOptions {
@@ -43,6 +47,7 @@ impl Default for UploaderOptions {
             redeliver_every: Duration::from_secs(30),
             take_over: false,
             lease: None,
+            backup: None,
         }
     }
 }
@@ -66,6 +71,13 @@ impl UploaderOptions {
     #[must_use]
     pub fn with_redeliver_every(mut self, interval: Duration) -> Self {
         self.redeliver_every = interval;
+        self
+    }
+
+    /// Sets [`UploaderOptions::backup`].
+    #[must_use]
+    pub fn with_backup(mut self, bucket: Bucket) -> Self {
+        self.backup = Some(bucket);
         self
     }
 
@@ -107,6 +119,11 @@ pub enum Report {
         name: ObjectName,
         /// What the store said last; of several files kept together, to one of them.
         error: Arc<StorageError>,
+    },
+    /// What was kept is in the backup, and a file out of the spool.
+    BackedUp {
+        /// The file or playlist.
+        name: ObjectName,
     },
     /// The store refused or could not be reached. Told when the code changes, and again after a success.
     Error {
@@ -198,6 +215,7 @@ impl Reports {
 #[derive(Debug)]
 enum Command {
     File { file: ClosedFile, playlist: Option<ObjectName> },
+    Elsewhere { name: ObjectName, playlist: ObjectName },
     Playlist(PlaylistVersion),
     Redeliver,
     Settle(oneshot::Sender<Finished>),
@@ -220,9 +238,11 @@ impl Uploader {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (reports, outbox) = mpsc::unbounded_channel();
         let waiting = Arc::<Waiting>::default();
+        let has_backup = options.backup.is_some();
         let driver = Driver {
             target: Arc::new(Target {
                 bucket,
+                backup: options.backup,
                 directory,
                 retry: options.retry,
                 lease: options.lease,
@@ -231,6 +251,11 @@ impl Uploader {
             place: spool.place(),
             order: Order::new(options.parallel),
             running: FuturesUnordered::new(),
+            parallel: options.parallel.max(1),
+            to_back_up: VecDeque::new(),
+            not_backed_up: Vec::new(),
+            backing_up: FuturesUnordered::new(),
+            uses_backup: options.take_over && has_backup,
             reports,
             waiting: Arc::clone(&waiting),
             redeliver_every: options.redeliver_every,
@@ -261,6 +286,15 @@ impl Uploader {
     /// [`UploaderEnded`].
     pub fn file(&self, file: ClosedFile) -> Result<(), UploaderEnded> {
         self.send(Command::File { file, playlist: None })
+    }
+
+    /// Names a segment of the playlist that an earlier process has taken out of the spool: it is in the bucket, or in the
+    /// backup and moved from there.
+    ///
+    /// # Errors
+    /// [`UploaderEnded`].
+    pub fn segment_elsewhere(&self, playlist: &ObjectName, name: ObjectName) -> Result<(), UploaderEnded> {
+        self.send(Command::Elsewhere { name, playlist: playlist.clone() })
     }
 
     /// Hands over a playlist that lists every segment handed over for it so far, and no other. Put when they are
@@ -324,11 +358,30 @@ impl Uploader {
 struct Handed {
     file: ClosedFile,
     at: Instant,
+    /// Held by whoever moves it.
+    place: Arc<tokio::sync::Mutex<Where>>,
+}
+
+impl Handed {
+    fn new(file: ClosedFile, place: Where) -> Self {
+        Self { file, at: Instant::now(), place: Arc::new(tokio::sync::Mutex::new(place)) }
+    }
+}
+
+/// Where a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Where {
+    Spool,
+    Backup,
+    /// In the bucket, or in the backup.
+    Elsewhere,
+    Bucket,
 }
 
 /// Where everything goes, for the jobs.
 struct Target {
     bucket: Bucket,
+    backup: Option<Bucket>,
     directory: ObjectKey,
     retry: RetryOptions,
     /// Set when nobody's unfinished uploads are there any more.
@@ -346,11 +399,24 @@ enum DoneJob {
     Playlist { list: usize, serial: u64, files: u64 },
 }
 
+/// Something for the backup.
+enum ToBackUp {
+    File { id: u64, name: ObjectName },
+    Playlist { list: usize, serial: u64, version: PlaylistVersion },
+}
+
 struct Driver {
     target: Arc<Target>,
     place: Arc<Place>,
     order: Order<Handed, PlaylistVersion>,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
+    parallel: usize,
+    to_back_up: VecDeque<ToBackUp>,
+    /// What the backup did not take since the last tick.
+    not_backed_up: Vec<ToBackUp>,
+    backing_up: FuturesUnordered<BoxFuture<'static, (ToBackUp, Result<(), StorageError>)>>,
+    /// Something may be in the backup.
+    uses_backup: bool,
     reports: mpsc::UnboundedSender<Report>,
     waiting: Arc<Waiting>,
     redeliver_every: Duration,
@@ -373,19 +439,22 @@ impl Driver {
         loop {
             self.start_jobs();
             self.report_kept();
+            self.start_backups();
             self.waiting.set(self.order.undelivered(), self.order.oldest().map(|handed| handed.at));
-            if let Some(answer) = self.abandoning.take_if(|_| self.running.is_empty()) {
+            if let Some(answer) =
+                self.abandoning.take_if(|_| self.running.is_empty() && self.backing_up.is_empty())
+            {
                 // Whoever asked may have gone.
                 let _ = answer.send(Finished::with_kept(self.order.undelivered()));
                 return;
             }
-            if self.order.is_at_rest() {
+            if self.is_at_rest() {
                 for answer in self.settling.drain(..) {
                     // Whoever asked may have gone.
                     let _ = answer.send(Finished::with_kept(self.order.undelivered()));
                 }
             }
-            if self.order.is_at_rest() && (!open || !self.finishing.is_empty() || self.told_kept) {
+            if self.is_at_rest() && (!open || !self.finishing.is_empty() || self.told_kept) {
                 let kept = self.order.undelivered();
                 if kept == 0 {
                     // Nothing more is taken; what came in the last moment still counts.
@@ -411,16 +480,17 @@ impl Driver {
             tokio::select! {
                 biased;
                 Some(done) = self.running.next() => self.finish_job(done),
+                Some((what, result)) = self.backing_up.next() => self.finish_backup(what, result),
                 command = inbox.recv(), if open => match command {
                     Some(command) => self.take(command),
                     None => {
                         open = false;
-                        self.order.tick();
+                        self.tick();
                     }
                 },
                 () = sleep_until(next_tick) => {
                     next_tick = Instant::now() + self.redeliver_every;
-                    self.order.tick();
+                    self.tick();
                 }
             }
         }
@@ -430,21 +500,25 @@ impl Driver {
         match command {
             Command::File { file, playlist } => {
                 let name = file.name().clone();
-                self.order.push_file(name, playlist.as_ref(), Handed { file, at: Instant::now() });
+                self.order.push_file(name, playlist.as_ref(), Handed::new(file, Where::Spool));
+            }
+            Command::Elsewhere { name, playlist } => {
+                let file = ClosedFile::gone(&self.place, name.clone());
+                self.order.push_file(name, Some(&playlist), Handed::new(file, Where::Elsewhere));
             }
             Command::Playlist(version) => {
                 let name = version.name().clone();
                 self.order.push_version(&name, version);
             }
-            Command::Redeliver => self.order.tick(),
+            Command::Redeliver => self.tick(),
             Command::Settle(answer) => {
                 self.settling.push(answer);
-                self.order.tick();
+                self.tick();
             }
             Command::Abandon(answer) => self.abandoning = Some(answer),
             Command::Finish(answer) => {
                 self.finishing.push(answer);
-                self.order.tick();
+                self.tick();
             }
         }
     }
@@ -458,7 +532,7 @@ impl Driver {
             self.jobs += 1;
             self.running.push(match job {
                 Job::File { id, payload, effort } => Box::pin(async move {
-                    let result = target.put_segment(payload.file, effort, jitter).await;
+                    let result = target.put_segment(payload, effort, jitter).await;
                     Done { job: DoneJob::File { id }, result: result.map(|()| Claim::Ours) }
                 }),
                 Job::Playlist { list, serial, files, payload, effort } => {
@@ -504,11 +578,84 @@ impl Driver {
     }
 
     fn report_kept(&mut self) {
-        while let Some(name) = self.order.take_kept() {
+        while let Some(Kept { name, file }) = self.order.take_kept() {
+            if let Some(id) = file.filter(|_| self.target.backup.is_some()) {
+                self.to_back_up.push_back(ToBackUp::File { id, name: name.clone() });
+            }
             let error = self.last_error.clone().expect("something is kept only after an error");
             // Without the name: it holds a user id.
             tracing::warn!(code = error.code(), "a file was kept in the spool");
             self.tell(Report::Kept { name, error });
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.order.is_at_rest() && self.to_back_up.is_empty() && self.backing_up.is_empty()
+    }
+
+    fn tick(&mut self) {
+        self.order.tick();
+        self.to_back_up.extend(self.not_backed_up.drain(..));
+    }
+
+    fn start_backups(&mut self) {
+        let Some(backup) = self.target.backup.as_ref().filter(|_| self.abandoning.is_none()) else { return };
+        while self.backing_up.len() < self.parallel {
+            let next = match self.order.start_backup() {
+                Some((list, serial, version)) => ToBackUp::Playlist { list, serial, version },
+                None => match self.to_back_up.pop_front() {
+                    Some(next) => next,
+                    None => return,
+                },
+            };
+            let (target, backup) = (Arc::clone(&self.target), backup.clone());
+            self.uses_backup = true;
+            match next {
+                ToBackUp::File { id, name } => {
+                    // It may be in the bucket by now.
+                    let Some(handed) = self.order.file(id).cloned() else { continue };
+                    self.backing_up.push(Box::pin(async move {
+                        let result = target.back_up_file(&backup, &handed).await;
+                        (ToBackUp::File { id, name }, result)
+                    }));
+                }
+                ToBackUp::Playlist { list, serial, version } => {
+                    self.backing_up.push(Box::pin(async move {
+                        let put = async {
+                            let (key, text) = target.text(&version).await?;
+                            target.may_put(&key).await?;
+                            backup.put(&key, text).await
+                        };
+                        let result = put.await;
+                        (ToBackUp::Playlist { list, serial, version }, result)
+                    }));
+                }
+            }
+        }
+    }
+
+    fn finish_backup(&mut self, what: ToBackUp, result: Result<(), StorageError>) {
+        if let ToBackUp::Playlist { list, serial, .. } = &what {
+            self.order.version_backed(*list, *serial, result.is_ok());
+        }
+        match (result, what) {
+            (Ok(()), ToBackUp::File { id, name }) => {
+                self.order.file_backed(id);
+                self.tell(Report::BackedUp { name });
+            }
+            (Ok(()), ToBackUp::Playlist { version, .. }) => {
+                self.tell(Report::BackedUp { name: version.name().clone() });
+            }
+            (Err(error), what) => {
+                tracing::warn!(code = error.code(), "the backup does not take a file");
+                if matches!(what, ToBackUp::File { .. }) {
+                    self.not_backed_up.push(what);
+                }
+                if error.is_retryable() {
+                    // It is away: the others wait too.
+                    self.not_backed_up.extend(self.to_back_up.drain(..));
+                }
+            }
         }
     }
 
@@ -526,6 +673,11 @@ impl Driver {
     }
 
     async fn clean_up(&mut self) {
+        if let Some(backup) = self.target.backup.as_ref().filter(|_| self.uses_backup)
+            && let Err(error) = self.target.clear_backup(backup).await
+        {
+            tracing::warn!(code = error.code(), "what was delivered is still in the backup too");
+        }
         let playlists: Vec<ObjectName> = self.order.playlists().cloned().collect();
         let place = Arc::clone(&self.place);
         let cleaned = tokio::task::spawn_blocking(move || {
@@ -542,28 +694,97 @@ impl Driver {
 impl Target {
     async fn put_segment(
         &self,
-        file: ClosedFile,
+        handed: Handed,
         effort: Effort,
         mut jitter: Jitter,
     ) -> Result<(), StorageError> {
+        let file = handed.file;
         let key = self.directory.join(file.name())?;
         let path = file.path();
+        let mut place = handed.place.lock().await;
         loop {
             self.may_put(&key).await?;
             let put = async {
                 self.cleared.get_or_try_init(|| self.clear()).await?;
-                self.bucket.put_file(&key, &path, PutMode::Create).await
+                match *place {
+                    Where::Spool => self.bucket.put_file(&key, &path, PutMode::Create).await,
+                    Where::Backup => self.move_from_backup(&key).await,
+                    Where::Elsewhere => match self.move_from_backup(&key).await {
+                        Err(StorageError::NotFound { .. }) => Ok(()),
+                        moved => moved,
+                    },
+                    Where::Bucket => Ok(()),
+                }
             };
             match put.await {
                 Ok(()) => break,
                 Err(error) => self.wait(error, effort, &mut jitter).await?,
             }
         }
-        blocking(&key, move || {
-            file.delivered();
-            Ok(())
-        })
-        .await
+        if *place == Where::Spool {
+            out_of_spool(&key, file).await?;
+        }
+        *place = Where::Bucket;
+        Ok(())
+    }
+
+    /// Brings a file of the spool into the backup, and takes it out of the spool.
+    async fn back_up_file(&self, backup: &Bucket, handed: &Handed) -> Result<(), StorageError> {
+        let mut place = handed.place.lock().await;
+        if *place != Where::Spool {
+            return Ok(());
+        }
+        let key = self.directory.join(handed.file.name())?;
+        self.may_put(&key).await?;
+        backup.put_file(&key, &handed.file.path(), PutMode::Create).await?;
+        *place = Where::Backup;
+        out_of_spool(&key, handed.file.clone()).await
+    }
+
+    /// [`StorageError::NotFound`] where it is not in the backup.
+    async fn move_from_backup(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        let missing = || StorageError::NotFound { key: key.clone() };
+        let backup = self.backup.as_ref().ok_or_else(missing)?;
+        let unreadable =
+            |error| StorageError::Source { key: key.clone(), source: std::io::Error::other(error) };
+        match backup.size(key).await {
+            Ok(_) => {}
+            Err(StorageError::NotFound { .. }) => return Err(missing()),
+            Err(error) => return Err(unreadable(error)),
+        }
+        self.bucket.put_from(backup, key).await?;
+        if let Err(error) = backup.delete(key).await {
+            tracing::warn!(code = error.code(), "a file that was moved is still in the backup");
+        }
+        Ok(())
+    }
+
+    /// Removes from the backup what is in the bucket.
+    async fn clear_backup(&self, backup: &Bucket) -> Result<(), StorageError> {
+        let clear = async |object: &ObjectInfo| {
+            let there = match self.bucket.size(&object.key).await {
+                // The playlist of the bucket is as new or newer.
+                Ok(size) => size == object.size || object.key.as_str().ends_with(".m3u8"),
+                Err(StorageError::NotFound { .. }) => false,
+                Err(error) => return Err(error),
+            };
+            if there { backup.delete(&object.key).await } else { Ok(()) }
+        };
+        for (object, job) in backup.list(Some(&self.directory)).await?.iter().zip(0..) {
+            let mut jitter = self.retry.jitter(job);
+            while let Err(error) = clear(object).await {
+                self.wait(error, Effort::Full, &mut jitter).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn text(&self, version: &PlaylistVersion) -> Result<(ObjectKey, Bytes), StorageError> {
+        let key = self.directory.join(version.name())?;
+        let (failed, version) = (key.clone(), version.clone());
+        let read = move || version.read().map_err(|source| StorageError::Source { key: failed, source });
+        let text = blocking(&key, read).await?;
+        Ok((key, text))
     }
 
     /// Aborts what a process that died has left unfinished. Files can be put where that is refused.
@@ -584,12 +805,7 @@ impl Target {
         effort: Effort,
         mut jitter: Jitter,
     ) -> Result<Claim, StorageError> {
-        let key = self.directory.join(version.name())?;
-        let failed = key.clone();
-        let text = blocking(&key, move || {
-            version.read().map_err(|source| StorageError::Source { key: failed, source })
-        })
-        .await?;
+        let (key, text) = self.text(&version).await?;
         loop {
             self.may_put(&key).await?;
             let put = if ours {
@@ -632,6 +848,14 @@ impl Target {
         }
         Ok(())
     }
+}
+
+async fn out_of_spool(key: &ObjectKey, file: ClosedFile) -> Result<(), StorageError> {
+    blocking(key, move || {
+        file.delivered();
+        Ok(())
+    })
+    .await
 }
 
 async fn blocking<T: Send + 'static>(

@@ -11,7 +11,7 @@ use std::time::Duration;
 use object_store::ObjectStore;
 use recorder_storage::{
     Backlog, Bucket, BucketOptions, Durability, Finished, Lease, ObjectKey, PlaylistEnd, Report, Reports,
-    RetryOptions, Spool, Uploader, UploaderOptions,
+    RetryOptions, Spool, SpoolError, SpoolOptions, Uploader, UploaderOptions,
 };
 use recorder_testkit::storage_suite::key;
 use recorder_types::ObjectName;
@@ -34,7 +34,12 @@ struct Task {
 
 impl Task {
     fn new(root: &Path, store: Arc<dyn ObjectStore>, options: UploaderOptions) -> Self {
-        let spool = Spool::open(root, &"task01".parse().unwrap(), Durability::Relaxed).unwrap();
+        Self::with_limit(root, store, options, u64::MAX)
+    }
+
+    fn with_limit(root: &Path, store: Arc<dyn ObjectStore>, options: UploaderOptions, limit: u64) -> Self {
+        let spool_options = SpoolOptions::from(Durability::Relaxed).with_limit(limit);
+        let spool = Spool::open(root, &"task01".parse().unwrap(), spool_options).unwrap();
         let bucket = Bucket::from_store(store, None, BucketOptions::default());
         let (uploader, reports) = Uploader::spawn(bucket, directory(), &spool, options);
         Self { spool, uploader, reports, segments: vec![0; 3] }
@@ -42,14 +47,26 @@ impl Task {
 
     /// A segment of `track` and the playlist that lists it.
     fn segment(&mut self, track: usize) {
+        self.try_segment(track).unwrap();
+    }
+
+    fn try_segment(&mut self, track: usize) -> Result<(), SpoolError> {
         let number = self.segments[track];
-        self.segments[track] += 1;
         let (segment, playlist) = (name(&format!("{track}_{number}.ts")), playlist(track));
-        let mut file = self.spool.create(&segment).unwrap();
-        file.append(format!("bytes of {segment}").as_bytes()).unwrap();
-        self.uploader.segment(&playlist, file.close().unwrap()).unwrap();
-        self.spool.append_playlist(&playlist, &format!("{segment}\n")).unwrap();
+        let mut file = self.spool.create(&segment)?;
+        if let Err(error) = file.append(format!("bytes of {segment}").as_bytes()) {
+            file.discard();
+            return Err(error);
+        }
+        let file = file.close()?;
+        if let Err(error) = self.spool.append_playlist(&playlist, &format!("{segment}\n")) {
+            file.discard();
+            return Err(error);
+        }
+        self.segments[track] += 1;
+        self.uploader.segment(&playlist, file).unwrap();
         self.playlist(track, PlaylistEnd::Open);
+        Ok(())
     }
 
     fn playlist(&self, track: usize, end: PlaylistEnd) {
@@ -82,6 +99,7 @@ fn show(report: &Report) -> String {
         Report::PlaylistStored { name, segments } => format!("stored {name} {segments}"),
         Report::Kept { name, .. } => format!("kept {name}"),
         Report::Error { code, .. } => format!("error {code}"),
+        Report::BackedUp { name } => format!("backed up {name}"),
         Report::AllDelivered => "all delivered".into(),
         other => panic!("{other:?}"),
     }
@@ -368,4 +386,226 @@ async fn nothing_is_put_without_the_lease_and_nothing_after_it_is_lost() {
     assert_eq!(task.uploader.abandon().await, Finished::Kept(2));
     assert!(!task.read().iter().any(|report| report.contains("1_0.ts") && report.starts_with("stored")));
     assert!(root.path().join("task01/1_0.ts").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_without_the_store_keeps_to_the_spools_limit_and_all_comes_after() {
+    const DAY: u64 = 24 * 60 * 60;
+    for limit in [50_000, 1 << 30] {
+        let root = tempfile::tempdir().unwrap();
+        let store = FaultyStore::new(limit);
+        let mut task = Task::with_limit(root.path(), store.clone(), options(1), limit);
+        task.segment(0);
+        task.uploader.settle().await;
+        store.down.store(true, Ordering::Relaxed);
+        let mut refused = 0;
+        for _ in 0..DAY / 10 {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            match task.try_segment(0) {
+                Ok(()) => {}
+                Err(error) => {
+                    assert!(error.is_full(), "{error}");
+                    refused += 1;
+                }
+            }
+            assert!(task.spool.used() <= limit);
+        }
+        assert_eq!(refused > 0, limit == 50_000, "{refused} at {limit}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (kept, waiting) = (task.segments[0] - 1, task.uploader.backlog());
+        assert_eq!((waiting.files as u64, refused + kept), (kept + 1, DAY / 10));
+        assert!(waiting.lag >= Duration::from_secs(DAY - 20), "{waiting:?}");
+        // Tried once every 30 s, not once for every file.
+        assert!((store.puts.load(Ordering::Relaxed) as u64) < DAY / 30 + 50);
+
+        store.down.store(false, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(task.uploader.settle().await, Finished::Delivered);
+        assert!(task.spool.used() < limit);
+        task.segment(0);
+        task.end();
+        assert_eq!(task.uploader.finish().await, Finished::Delivered);
+        assert_delivered(&task, &store).await;
+    }
+}
+
+fn names_in(store: &FaultyStore) -> impl Future<Output = Vec<String>> {
+    let bucket = Bucket::from_store(Arc::new(store.inner.fork()), None, BucketOptions::default());
+    async move {
+        let listed = bucket.list(Some(&directory())).await.unwrap();
+        listed.iter().map(|object| object.key.name().to_owned()).collect()
+    }
+}
+
+fn with_backup(seed: u64, backup: &Arc<FaultyStore>) -> UploaderOptions {
+    options(seed).with_backup(Bucket::from_store(backup.clone(), None, BucketOptions::default()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_bucket_does_not_take_is_in_the_backup_and_moved_later() {
+    for down in [false, true] {
+        let root = tempfile::tempdir().unwrap();
+        let (store, backup) = (FaultyStore::new(1), FaultyStore::new(2));
+        let mut task = Task::new(root.path(), store.clone(), with_backup(1, &backup));
+        task.segment(0);
+        task.uploader.settle().await;
+        assert_eq!(names_in(&store).await, ["0.m3u8", "0_0.ts"]);
+        assert!(names_in(&backup).await.is_empty());
+        let fault = if down { &store.down } else { &store.denied };
+        fault.store(true, Ordering::Relaxed);
+        let begun = tokio::time::Instant::now();
+        task.segment(0);
+        task.segment(1);
+        task.segment(0);
+        task.end();
+        assert_eq!(task.uploader.finish().await, Finished::Kept(6), "{:?}", task.read());
+        // At once where it is refused.
+        assert_eq!(begun.elapsed() > Duration::from_secs(1), down);
+        assert_eq!(names_in(&store).await, ["0.m3u8", "0_0.ts"]);
+        // Whoever lays it over the bucket has the whole recording.
+        let there = names_in(&backup).await;
+        assert!(there.starts_with(&["0.m3u8", "0_1.ts", "0_2.ts"].map(String::from)), "{there:?}");
+        assert!(there.contains(&"1.m3u8".to_owned()) && there.contains(&"1_0.ts".to_owned()));
+        let text = Bucket::from_store(Arc::new(backup.inner.fork()), None, BucketOptions::default())
+            .get(&directory().join(&playlist(0)).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(text, "#EXTM3U\n0_0.ts\n0_1.ts\n0_2.ts\n#EXT-X-ENDLIST\n");
+        assert_eq!(task.spool.used(), 28, "only the lines of playlists are in the spool");
+        let reports = task.read();
+        for name in ["0_1.ts", "0_2.ts", "1_0.ts"] {
+            assert_eq!(reports.iter().filter(|line| **line == format!("backed up {name}")).count(), 1);
+        }
+
+        fault.store(false, Ordering::Relaxed);
+        while let Some(report) = task.reports.recv().await {
+            if matches!(report, Report::AllDelivered) {
+                break;
+            }
+        }
+        assert_delivered(&task, &store).await;
+        assert!(names_in(&backup).await.is_empty(), "moved, and not copied");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_is_away_too_leaves_files_in_the_spool_until_it_is_not() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, backup) = (FaultyStore::new(1), FaultyStore::new(2));
+    let mut task = Task::new(root.path(), store.clone(), with_backup(1, &backup));
+    store.down.store(true, Ordering::Relaxed);
+    backup.down.store(true, Ordering::Relaxed);
+    for _ in 0..10 {
+        task.segment(0);
+    }
+    assert!(matches!(task.uploader.settle().await, Finished::Kept(_)));
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(task.spool.files().unwrap().len(), 10);
+    assert!(backup.puts.load(Ordering::Relaxed) < 100, "not every file at every tick");
+    backup.down.store(false, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(names_in(&backup).await.len(), 11);
+    assert!(task.spool.files().unwrap().is_empty());
+    store.down.store(false, Ordering::Relaxed);
+    task.end();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(task.uploader.finish().await, Finished::Delivered);
+    assert_delivered(&task, &store).await;
+    assert!(names_in(&backup).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_taken_over_has_its_files_moved_from_the_backup() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, backup) = (FaultyStore::new(1), FaultyStore::new(2));
+    let mut task = Task::new(root.path(), store.clone(), with_backup(1, &backup));
+    task.segment(0);
+    task.uploader.settle().await;
+    store.denied.store(true, Ordering::Relaxed);
+    task.segment(0);
+    task.segment(0);
+    task.uploader.settle().await;
+    assert_eq!(names_in(&backup).await, ["0.m3u8", "0_1.ts", "0_2.ts"]);
+    // Its process dies, with one segment more in the spool.
+    let mut later = task.spool.create(&name("0_3.ts")).unwrap();
+    later.append(b"bytes of 0_3.ts").unwrap();
+    later.close().unwrap();
+    let Task { mut spool, uploader, reports, .. } = task;
+    store.down.store(true, Ordering::Relaxed);
+    drop((uploader, reports));
+
+    let bucket = Bucket::from_store(store.clone(), None, BucketOptions::default());
+    let options = with_backup(2, &backup).taking_over();
+    let (uploader, reports) = Uploader::spawn(bucket, directory(), &spool, options);
+    for number in 0..4 {
+        let segment = name(&format!("0_{number}.ts"));
+        match spool.adopt(&segment) {
+            Ok(file) => uploader.segment(&playlist(0), file).unwrap(),
+            Err(_) => uploader.segment_elsewhere(&playlist(0), segment).unwrap(),
+        }
+    }
+    store.down.store(false, Ordering::Relaxed);
+    store.denied.store(false, Ordering::Relaxed);
+    spool.discard_playlist(&playlist(0));
+    spool.append_playlist(&playlist(0), "0_0.ts\n0_1.ts\n0_2.ts\n0_3.ts\n").unwrap();
+    let task = Task { spool, uploader, reports, segments: vec![4, 0, 0] };
+    task.end();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    task.uploader.finish().await;
+    assert_eq!(*store.violations.lock().unwrap(), [""; 0]);
+    assert_eq!(
+        names_in(&store).await,
+        ["0.m3u8", "0_0.ts", "0_1.ts", "0_2.ts", "0_3.ts", "1.m3u8", "2.m3u8"]
+    );
+    assert!(names_in(&backup).await.is_empty(), "{:?}", names_in(&backup).await);
+}
+
+#[test]
+fn whatever_both_stores_do_all_is_moved_to_the_first() {
+    for seed in 0..60 {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let root = tempfile::tempdir().unwrap();
+            let (store, backup) = (FaultyStore::new(seed), FaultyStore::new(seed + 1000));
+            for (faulty, more) in [(&store, 400), (&backup, 200)] {
+                faulty.errors.store(more, Ordering::Relaxed);
+                faulty.lost_replies.store(100, Ordering::Relaxed);
+                faulty.slow.store(3_000, Ordering::Relaxed);
+            }
+            let options = with_backup(seed, &backup)
+                .with_retry(RetryOptions::default().with_tries(2).with_seed(seed))
+                .with_redeliver_every(Duration::from_secs(5));
+            let mut task = Task::new(root.path(), store.clone(), options);
+            for step in 0..60u64 {
+                task.segment(usize::try_from((step * 7 + seed) % 3).unwrap());
+                match (step + seed) % 20 {
+                    3 => store.down.store(true, Ordering::Relaxed),
+                    9 => store.down.store(false, Ordering::Relaxed),
+                    12 => store.denied.store(true, Ordering::Relaxed),
+                    16 => store.denied.store(false, Ordering::Relaxed),
+                    _ => {}
+                }
+                tokio::time::sleep(Duration::from_millis(step * 37 % 4_000)).await;
+            }
+            task.end();
+            task.uploader.settle().await;
+            for faulty in [&store, &backup] {
+                faulty.down.store(false, Ordering::Relaxed);
+                faulty.denied.store(false, Ordering::Relaxed);
+                faulty.errors.store(0, Ordering::Relaxed);
+                faulty.lost_replies.store(0, Ordering::Relaxed);
+            }
+            let finished = task.uploader.finish().await;
+            if finished != Finished::Delivered {
+                while let Some(report) = task.reports.recv().await {
+                    if matches!(report, Report::AllDelivered) {
+                        break;
+                    }
+                }
+            }
+            assert_delivered(&task, &store).await;
+            assert!(names_in(&backup).await.is_empty(), "seed {seed}: {:?}", names_in(&backup).await);
+        });
+    }
 }

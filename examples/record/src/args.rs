@@ -74,6 +74,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "prefix", "timeline"])]
     pub(crate) vod: Option<PathBuf>,
 
+    /// Where goes what --out refuses or does not take, until that takes it: a directory, or the URL of a bucket.
+    /// [default: nowhere; with --recover where each recording had it]
+    #[arg(long, value_name = "DIR|URL", conflicts_with = "vod")]
+    pub(crate) backup: Option<String>,
+
     /// Directory for files until they are delivered. By default a hidden one inside of --out or --vod, or in the system's
     /// temporary directory when --out is a URL. It is removed when everything was delivered.
     #[arg(long, value_name = "DIR")]

@@ -40,11 +40,15 @@ pub(crate) async fn recover(args: &Args, spool: &Path) -> Result<bool, AnyError>
         options = options.ending();
     }
     if let Some(out) = &args.out {
-        let bucket = open_bucket(out)?;
+        let bucket = open_bucket("--out", out)?;
         options = options.with_bucket(move |_, _| Some(bucket.clone()));
     }
     if let Some(library) = library {
         options = options.with_library(move |_, _| Some(library.clone()));
+    }
+    if let Some(backup) = &args.backup {
+        let bucket = open_bucket("--backup", backup)?;
+        options = options.with_backup(move |_, _| Some(bucket.clone()));
     }
 
     let mut all_well = unusable == 0;
@@ -66,7 +70,7 @@ pub(crate) async fn recover(args: &Args, spool: &Path) -> Result<bool, AnyError>
                 all_well = false;
                 let why = error.map_or(String::new(), |error| format!(": {}", with_causes(&error)));
                 eprintln!(
-                    "error: {task}: its bucket {address} cannot be opened, name it with --out or --vod{why}"
+                    "error: {task}: its bucket {address} cannot be opened, name it with --out, --vod or --backup{why}"
                 );
                 continue;
             }

@@ -34,6 +34,7 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
     let task = args.task(&room, start);
     let (mut sessions, unusable) = open_sessions(args, &room)?;
     let (media, library) = (Media::default(), args.vod.as_deref().map(open_library).transpose()?);
+    let backup = args.backup.as_deref().map(|backup| open_bucket("--backup", backup)).transpose()?;
     let spool = Spool::for_args(args);
 
     let mut options = TaskOptions::new(args.app(), room, task.clone(), "recorder".parse()?);
@@ -58,11 +59,12 @@ pub(crate) async fn record(args: &Args) -> Result<bool, AnyError> {
         Some(library) => {
             RecordingOptions::to_library(options, target(library)).with_on_callback(media.sink())
         }
-        None => RecordingOptions::new(options, open_bucket(args.out())?),
+        None => RecordingOptions::new(options, open_bucket("--out", args.out())?),
     };
-    let recording =
+    let mut recording =
         Told { start, realtime: args.realtime, policy: policy(args), deliverer: deliverer.clone() }
             .adjust(recording);
+    recording.uploader.backup = backup;
     let recording = Recorder::new(args.recorder_options(&spool.root)?).start(recording)?;
 
     let bar = progress(args, &sessions);
@@ -117,10 +119,11 @@ impl Told {
     }
 }
 
-pub(crate) fn open_bucket(address: &str) -> Result<Bucket, AnyError> {
+/// The bucket that `option` names.
+pub(crate) fn open_bucket(option: &str, address: &str) -> Result<Bucket, AnyError> {
     match Bucket::open(address, BucketOptions::default()) {
         Err(StorageError::FeatureOff { scheme, feature }) => Err(format!(
-            "--out: this build has no {scheme}:// buckets; build it with `cargo build --release -p record --features {feature}`"
+            "{option}: this build has no {scheme}:// buckets; build it with `cargo build --release -p record --features {feature}`"
         )
         .into()),
         opened => Ok(opened?),

@@ -46,6 +46,36 @@ fn files_are_made_as_asked_and_leave_no_hls_where_none_was() {
 }
 
 #[test]
+fn what_the_bucket_refuses_is_in_the_backup_and_is_moved_by_a_recovery() {
+    let whole = tempfile::tempdir().unwrap();
+    assert!(record(whole.path(), &["--seconds", "5", "--format", "hls+mp4", "-q"]).status.success());
+
+    let root = tempfile::tempdir().unwrap();
+    let place = |name: &str| root.path().join(name);
+    let [out, backup, spool] = ["out", "backup", "spool"].map(place);
+    std::fs::create_dir(&out).unwrap();
+    // Nothing can be stored below a file.
+    std::fs::write(out.join("task01"), "").unwrap();
+    let spool_text = spool.to_str().unwrap();
+    let args = ["--seconds", "5", "--format", "hls+mp4", "-q", "--spool", spool_text, "--backup"];
+    let output = record(&out, &[&args[..], &[backup.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(files(&backup) == files(whole.path()), "the backup has the whole recording");
+    assert_playable(&backup);
+    assert!(names(&files(&spool), ".ts").is_empty() && names(&files(&spool), ".mp4").is_empty());
+
+    std::fs::remove_file(out.join("task01")).unwrap();
+    let recovered = std::process::Command::new(env!("CARGO_BIN_EXE_record"))
+        .args(["--recover", spool_text, "-q"])
+        .output()
+        .unwrap();
+    assert!(recovered.status.success(), "{}", String::from_utf8_lossy(&recovered.stderr));
+    assert!(files(&out) == files(whole.path()), "{:?}", files(&out).keys());
+    assert!(files(&backup).is_empty(), "{:?}", files(&backup).keys());
+    assert!(!spool.join("task01").exists());
+}
+
+#[test]
 fn a_frame_rate_for_a_file_with_times_is_refused_and_no_prefix_is_no_directory() {
     let out = tempfile::tempdir().unwrap();
     let output = record(out.path(), &["--seconds", "2", "--format", "mp4", "--prefix", ""]);

@@ -64,6 +64,7 @@ pub(super) struct Driver {
     /// What runs before this one have left to be made files of, in the order of their sets.
     earlier: Vec<SetFiles>,
     bucket: Bucket,
+    backup: Option<Bucket>,
     directory: ObjectKey,
     uploader: Arc<Uploader>,
     notifier: Notifier,
@@ -202,6 +203,7 @@ impl Driver {
             closing: Vec::new(),
             earlier,
             bucket: options.bucket.clone(),
+            backup: options.uploader.backup.clone(),
             directory,
             uploader: Arc::new(uploader),
             notifier,
@@ -382,8 +384,13 @@ impl Driver {
                         .iter()
                         .map(|input| std::mem::take(&mut self.files(input.set).recorded))
                         .collect();
-                    let (bucket, directory) = (self.bucket.clone(), self.directory.clone());
-                    let maker = FileMaker { spool: self.spool.share(), bucket, directory, inputs };
+                    let maker = FileMaker {
+                        spool: self.spool.share(),
+                        bucket: self.bucket.clone(),
+                        backup: self.backup.clone(),
+                        directory: self.directory.clone(),
+                        inputs,
+                    };
                     self.ending = Some(Ending::MakeFiles { jobs, keeps_hls });
                     let made = tokio::task::spawn_blocking(move || Box::new(maker.make(job)));
                     return Some(Box::pin(async move { Awaited::Job(made.await) }));

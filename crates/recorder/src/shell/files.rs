@@ -61,6 +61,7 @@ impl RecordedSet {
 pub(super) struct FileMaker {
     pub(super) spool: Spool,
     pub(super) bucket: Bucket,
+    pub(super) backup: Option<Bucket>,
     pub(super) directory: ObjectKey,
     /// As the job's inputs.
     pub(super) inputs: Vec<RecordedSet>,
@@ -249,7 +250,7 @@ impl FileMaker {
         }
     }
 
-    /// A whole segment, from the spool or, when it was delivered, from the bucket.
+    /// A whole segment: from the spool, when it was delivered from the bucket, else from the backup.
     fn segment(&self, input: usize, segment: u32) -> Result<Bytes, MakeError> {
         let name = usize::try_from(segment)
             .ok()
@@ -267,8 +268,15 @@ impl FileMaker {
         let key = self.directory.join(&name).map_err(MakeError::Segment)?;
         match Handle::current().block_on(self.bucket.get(&key)) {
             Ok(bytes) => Ok(bytes),
-            // It may have been on its way from the one to the other.
-            Err(error) => from_spool()?.ok_or(MakeError::Segment(error)),
+            Err(error) => {
+                let backed_up =
+                    self.backup.as_ref().map(|backup| Handle::current().block_on(backup.get(&key)));
+                match backed_up {
+                    Some(Ok(bytes)) => Ok(bytes),
+                    // It may have been on its way from the one to the other.
+                    _ => from_spool()?.ok_or(MakeError::Segment(error)),
+                }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use recorder_callback::{CallbackBody, LeaveCode, Payload, UploadStatus, VodCommitStatus, VodStopStatus};
 use recorder_hls::PlaylistUpdate;
 use recorder_naming::{HaRun, KeyPrefix, ParsedName, RoomIdKind};
-use recorder_storage::{Journal, MediaSettings, SealKey, Spool, SpoolError};
+use recorder_storage::{Bucket, Journal, MediaSettings, SealKey, Spool, SpoolError};
 use recorder_types::{MediaKind, ObjectName, RoomId, SdkAppId, TaskId, UnixMillis, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,9 @@ pub(crate) struct TaskRecord {
     /// The address is that of a media library.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) library: Option<LibraryRecord>,
+    /// Where goes what the bucket does not take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) backup: Option<PlaceRecord>,
 }
 
 /// How a media library is to keep what it gets.
@@ -130,6 +133,31 @@ impl LibraryRecord {
     }
 }
 
+impl TaskRecord {
+    /// Where the files go.
+    pub(super) fn place(&self) -> PlaceRecord {
+        PlaceRecord { bucket: self.bucket.clone(), reopens: self.reopens, sealed: self.sealed.clone() }
+    }
+}
+
+/// A bucket, with members as in [`TaskRecord`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct PlaceRecord {
+    pub(super) bucket: String,
+    pub(super) reopens: bool,
+    pub(super) sealed: Option<String>,
+}
+
+impl PlaceRecord {
+    fn new(bucket: &Bucket, task: &TaskId, key: Option<&SealKey>) -> Self {
+        Self {
+            bucket: bucket.reopen_address().map_or_else(|| bucket.to_string(), str::to_owned),
+            reopens: bucket.reopen_address().is_some(),
+            sealed: key.and_then(|key| bucket.sealed_address(key, task)),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum RoomRecord {
@@ -173,7 +201,9 @@ fn number_of<T: PartialEq>(all: &[T], one: &T) -> usize {
 
 impl TaskRecord {
     pub(crate) fn new(recording: &RecordingOptions, key: Option<&SealKey>) -> Self {
-        let RecordingOptions { task: options, bucket, library, .. } = recording;
+        let RecordingOptions { task: options, library, .. } = recording;
+        let place = PlaceRecord::new(&recording.bucket, &options.task, key);
+        let backup = recording.uploader.backup.as_ref();
         let lists = &options.subscription;
         Self {
             app: options.app.get(),
@@ -201,18 +231,18 @@ impl TaskRecord {
             timeline: options.timeline,
             #[cfg(not(feature = "mix"))]
             timeline: false,
-            bucket: match (library, bucket.reopen_address()) {
-                (Some(target), _) => target.library.address().to_owned(),
-                (None, Some(address)) => address.to_owned(),
-                (None, None) => bucket.to_string(),
+            bucket: match library {
+                Some(target) => target.library.address().to_owned(),
+                None => place.bucket,
             },
             reopens: match library {
                 Some(target) => target.library.reopens(),
-                None => bucket.reopen_address().is_some(),
+                None => place.reopens,
             },
-            sealed: key.and_then(|key| bucket.sealed_address(key, &options.task)),
+            sealed: place.sealed,
             note: recording.note.clone(),
             library: library.as_ref().map(|target| LibraryRecord::new(&options.delivery, &target.settings)),
+            backup: backup.map(|backup| PlaceRecord::new(backup, &options.task, key)),
         }
     }
 

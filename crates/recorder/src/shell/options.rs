@@ -149,6 +149,13 @@ impl RecordingOptions {
         self
     }
 
+    /// Names the bucket for what [`RecordingOptions::bucket`] refuses or does not take: [`UploaderOptions::backup`].
+    #[must_use]
+    pub fn with_backup(mut self, bucket: Bucket) -> Self {
+        self.uploader.backup = Some(bucket);
+        self
+    }
+
     /// Sets [`RecordingOptions::queue_bytes`].
     #[must_use]
     pub fn with_queue_bytes(mut self, bytes: usize) -> Self {

@@ -17,7 +17,7 @@ use recorder_types::{MediaId, ObjectName, RoomTime, TaskId, UserId};
 use super::clock::Clock;
 use super::driver::{SetFiles, Work};
 use super::files::{RecordedSet, SegmentRef};
-use super::journal::{Past, PastSegment, PastSet, TaskJournal, TaskRecord};
+use super::journal::{Past, PastSegment, PastSet, PlaceRecord, TaskJournal, TaskRecord};
 use super::options::{LibraryTarget, RecordingOptions};
 use super::recorder::{Recorder, StartError, run};
 use super::recording::Recording;
@@ -25,6 +25,8 @@ use crate::task::{Earlier, FileSetReport, Resume, SetId, TaskCore, TaskOptions};
 
 type OpenBucket = Arc<dyn Fn(&TaskOptions, &str) -> Option<Bucket> + Send + Sync>;
 type OpenLibrary = Arc<dyn Fn(&TaskOptions, &str) -> Option<Arc<dyn MediaLibrary>> + Send + Sync>;
+/// The address of a bucket that cannot be opened, and why not, where it was tried.
+type NotOpened = (Box<str>, Option<StorageError>);
 type Adjust = Arc<dyn Fn(RecordingOptions) -> RecordingOptions + Send + Sync>;
 
 /// How [`Recorder::recover`] takes up what a process that died has left.
@@ -37,6 +39,7 @@ pub struct RecoverOptions {
     elsewhere: Elsewhere,
     open: OpenBucket,
     open_library: OpenLibrary,
+    open_backup: OpenBucket,
     adjust: Adjust,
 }
 
@@ -59,6 +62,7 @@ impl Default for RecoverOptions {
             elsewhere: Elsewhere::Never,
             open: Arc::new(|_, _| None),
             open_library: Arc::new(|_, _| None),
+            open_backup: Arc::new(|_, _| None),
             adjust: Arc::new(|options| options),
         }
     }
@@ -109,6 +113,16 @@ impl RecoverOptions {
         open: impl Fn(&TaskOptions, &str) -> Option<Arc<dyn MediaLibrary>> + Send + Sync + 'static,
     ) -> Self {
         self.open_library = Arc::new(open);
+        self
+    }
+
+    /// As [`RecoverOptions::with_bucket`], of the backup of a task that was begun with one.
+    #[must_use]
+    pub fn with_backup(
+        mut self,
+        open: impl Fn(&TaskOptions, &str) -> Option<Bucket> + Send + Sync + 'static,
+    ) -> Self {
+        self.open_backup = Arc::new(open);
         self
     }
 
@@ -368,9 +382,8 @@ impl Recorder {
         let Some(record) = past.record() else { return Err(no_task(&spool)) };
         let mut recording = match self.reopen(task_options.clone(), record, options) {
             Ok(recording) => recording,
-            Err(error) => {
-                let address: Box<str> = record.bucket.as_str().into();
-                let (options, bucket) = (Some(Box::new(task_options)), address.clone());
+            Err((address, error)) => {
+                let (options, bucket) = (Some(Box::new(task_options)), record.bucket.as_str().into());
                 let (note, fate) = (record.note.clone(), Fate::Waits { address, error });
                 return Ok(Some(Recovered { task: task.clone(), options, bucket, note, fate }));
             }
@@ -394,7 +407,7 @@ impl Recorder {
 
         recording.task = task_options;
         recording.note.clone_from(&note);
-        let mut recording = (options.adjust)(recording);
+        let mut recording = adjusted(recording, options);
         // Where other machines write as well, nobody knows whose an upload is.
         recording.uploader.take_over = options.elsewhere == Elsewhere::Never;
         if options.elsewhere == Elsewhere::Now {
@@ -437,17 +450,24 @@ impl Recorder {
         task: TaskOptions,
         record: &TaskRecord,
         options: &RecoverOptions,
-    ) -> Result<RecordingOptions, Option<StorageError>> {
+    ) -> Result<RecordingOptions, NotOpened> {
         let Some(how) = &record.library else {
-            let bucket = self.open_bucket(&task, record, options)?;
-            return Ok(RecordingOptions::new(task, bucket));
+            let bucket = self.open_bucket(&task, &record.place(), &options.open)?;
+            let backup = record.backup.as_ref();
+            let backup =
+                backup.map(|backup| self.open_bucket(&task, backup, &options.open_backup)).transpose()?;
+            let mut recording = RecordingOptions::new(task, bucket);
+            recording.uploader.backup = backup;
+            return Ok(recording);
         };
+        let not_opened = |error| (record.bucket.as_str().into(), error);
         let library: Arc<dyn MediaLibrary> = match (options.open_library)(&task, &record.bucket) {
             Some(library) => library,
             None if record.reopens => {
-                Arc::new(LocalLibrary::open(record.bucket.as_ref(), self.options.durability).map_err(Some)?)
+                let opened = LocalLibrary::open(record.bucket.as_ref(), self.options.durability);
+                Arc::new(opened.map_err(|error| not_opened(Some(error)))?)
             }
-            None => return Err(None),
+            None => return Err(not_opened(None)),
         };
         Ok(RecordingOptions::to_library(task, LibraryTarget { library, settings: how.settings() }))
     }
@@ -455,19 +475,19 @@ impl Recorder {
     fn open_bucket(
         &self,
         task: &TaskOptions,
-        record: &TaskRecord,
-        options: &RecoverOptions,
-    ) -> Result<Bucket, Option<StorageError>> {
-        if let Some(bucket) = (options.open)(task, &record.bucket) {
+        record: &PlaceRecord,
+        open: &OpenBucket,
+    ) -> Result<Bucket, NotOpened> {
+        if let Some(bucket) = open(task, &record.bucket) {
             return Ok(bucket);
         }
         let bucket = recorder_storage::BucketOptions::default().with_durability(self.options.durability);
         let opened = match (&record.sealed, &self.options.seal_key) {
             _ if record.reopens => Bucket::open(&record.bucket, bucket),
             (Some(sealed), Some(key)) => Bucket::open_sealed(sealed, key, &task.task, bucket),
-            _ => return Err(None),
+            _ => return Err((record.bucket.as_str().into(), None)),
         };
-        opened.map_err(Some)
+        opened.map_err(|error| (record.bucket.as_str().into(), Some(error)))
     }
 
     /// Begins a task of which nothing is in this spool: nobody has recorded it yet, or another machine has.
@@ -484,9 +504,9 @@ impl Recorder {
         }
         let opened = self
             .reopen(task, record, options)
-            .map_err(|source| RecoverError::Bucket { address: record.bucket.as_str().into(), source })?;
+            .map_err(|(address, source)| RecoverError::Bucket { address, source })?;
         #[cfg_attr(not(feature = "mix"), expect(unused_mut, reason = "only a mix is taken away"))]
-        let mut options = (options.adjust)(opened);
+        let mut options = adjusted(opened, options);
         #[cfg(feature = "mix")]
         if matches!(how, TakeOver::End(_)) {
             options.task.mix = None; // nothing more is mixed
@@ -549,12 +569,20 @@ impl Recorder {
         hand_over_timelines(&spool, &uploader)?;
         let mut files = Vec::new();
         for set in &past.sets {
-            files.push(hand_over(&mut spool, &uploader, set, &options.task)?);
+            files.push(hand_over(&mut spool, &uploader, set, &options)?);
         }
         let events = past.take_events().collect();
         let work = Work { core, spool, journal, directory, uploader, earlier: files, events };
         run(work, reports, clock, options).map_err(|error| RecoverError::Start(StartError::Thread(error)))
     }
+}
+
+/// The options of a recording that is taken up. Its backup stays where nobody names another.
+fn adjusted(recording: RecordingOptions, options: &RecoverOptions) -> RecordingOptions {
+    let backup = recording.uploader.backup.clone();
+    let mut recording = (options.adjust)(recording);
+    recording.uploader.backup = recording.uploader.backup.or(backup);
+    recording
 }
 
 fn no_task(spool: &Spool) -> RecoverError {
@@ -702,8 +730,9 @@ fn hand_over(
     spool: &mut Spool,
     uploader: &Uploader,
     set: &PastSet,
-    task: &TaskOptions,
+    options: &RecordingOptions,
 ) -> Result<SetFiles, RecoverError> {
+    let has_backup = options.uploader.backup.is_some();
     spool.discard_playlist(&set.playlist);
     spool.append_playlist(&set.playlist, &set.body())?;
     let mut files = SetFiles::default();
@@ -728,13 +757,15 @@ fn hand_over(
         needed: false,
         without_index: true,
     };
-    if task.output.keeps_hls() && !task.delivery.is_library() {
+    if options.task.output.keeps_hls() && !options.task.delivery.is_library() {
         for name in files.recorded.segment_names() {
-            // What is not there is in the bucket.
-            if let Ok(file) = spool.adopt(&name) {
-                // An uploader that has ended leaves the file in the spool.
-                let _ = uploader.segment(&set.playlist, file);
-            }
+            // An uploader that has ended leaves the file in the spool.
+            let _ = match spool.adopt(&name) {
+                Ok(file) => uploader.segment(&set.playlist, file),
+                // It is in the bucket.
+                Err(_) if !has_backup => Ok(()),
+                Err(_) => uploader.segment_elsewhere(&set.playlist, name),
+            };
         }
         let version = spool.playlist_version(&set.playlist, &set.header, PlaylistEnd::Ended);
         let _ = uploader.playlist(version);

@@ -44,7 +44,7 @@ fn a_store_that_is_gone_gets_one_probe_per_tick() {
     order.file_done(id, Outcome::Unreachable);
     assert!(order.start().is_none() && order.is_at_rest());
     order.push_file(name("3.ts"), None, (0, 3));
-    let kept: Vec<_> = std::iter::from_fn(|| order.take_kept()).map(|name| name.to_string()).collect();
+    let kept: Vec<_> = std::iter::from_fn(|| order.take_kept()).map(|kept| kept.name.to_string()).collect();
     assert_eq!(kept, ["0.ts", "1.ts", "2.ts", "3.ts"]);
 
     order.tick();
@@ -216,4 +216,70 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_playlist_goes_to_the_backup_when_its_files_are_safe() {
+    let mut order = TestOrder::new(4);
+    let list = name("p.m3u8");
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        order.push_file(name(&format!("{number}.ts")), Some(&list), (0, number));
+        order.push_version(&list, number + 1);
+        let Some(Job::File { id, .. }) = order.start() else { panic!("a file") };
+        ids.push(id);
+    }
+    order.file_done(ids[1], Outcome::Stored);
+    assert!(order.start_backup().is_none(), "nothing of it is in the backup");
+    order.file_done(ids[0], Outcome::Refused);
+    order.file_done(ids[2], Outcome::Unreachable);
+    assert!(order.start_backup().is_none());
+    order.file_backed(ids[0]);
+    let Some((index, serial, 2)) = order.start_backup() else { panic!("the first two are safe") };
+    assert!(order.start_backup().is_none(), "one at a time");
+    order.version_backed(index, serial, false);
+    assert!(order.start_backup().is_none(), "not before the next tick");
+    order.tick();
+    let Some((index, serial, 2)) = order.start_backup() else { panic!("again") };
+    order.version_backed(index, serial, true);
+    assert!(order.start_backup().is_none(), "it is there");
+    order.file_backed(ids[2]);
+    assert!(matches!(order.start_backup(), Some((_, _, 3))));
+    assert_eq!(order.undelivered(), 3, "two files and the playlist");
+}
+
+#[test]
+fn of_refused_files_in_the_backup_one_is_tried_at_a_tick() {
+    let mut order = TestOrder::new(10);
+    for number in 0..4 {
+        order.push_file(name(&format!("{number}.ts")), None, (0, number));
+    }
+    let started = |order: &mut TestOrder| {
+        std::iter::from_fn(|| match order.start()? {
+            Job::File { id, .. } => Some(id),
+            Job::Playlist { .. } => panic!("there is none"),
+        })
+        .collect::<Vec<_>>()
+    };
+    let refuse = |order: &mut TestOrder| {
+        let ids = started(order);
+        for id in &ids {
+            order.file_done(*id, Outcome::Refused);
+        }
+        ids
+    };
+    assert_eq!(refuse(&mut order), [0, 1, 2, 3]);
+    for id in 0..3 {
+        order.file_backed(id);
+    }
+    for want in [[1, 3], [2, 3], [0, 3], [1, 3]] {
+        order.tick();
+        assert_eq!(refuse(&mut order), want, "in turn, and always the one that is not in the backup");
+    }
+    order.tick();
+    assert_eq!(started(&mut order), [2, 3]);
+    order.file_done(3, Outcome::Stored);
+    assert!(started(&mut order).is_empty(), "it says nothing of the others");
+    order.file_done(2, Outcome::Stored);
+    assert_eq!(started(&mut order), [0, 1]);
 }
