@@ -351,9 +351,7 @@ impl TaskCore {
         let start = TimelineStart::new(&options, options.mix.as_ref());
         let mut core = Self::begin(options, now)?;
         core.notify(now.wall, Payload::RecorderStart(StartStatus::STARTED));
-        if !core.options.delivery.is_library() {
-            core.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
-        }
+        core.tell_upload_start(now);
         #[cfg(feature = "mix")]
         core.begin_mixing(now, start);
         Ok(core)
@@ -382,7 +380,7 @@ impl TaskCore {
             core.notify(now.wall, Payload::RecorderStart(StartStatus::STARTED));
         }
         if earlier.upload_start_untold {
-            core.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
+            core.tell_upload_start(now);
         }
         core.earlier = earlier;
         match how {
@@ -892,6 +890,13 @@ impl TaskCore {
         let status = if kept == 0 && !failed { VodStopStatus::NORMAL } else { VodStopStatus::ABNORMAL };
         if self.earlier.library_told.replace(status) != Some(status) {
             self.notify(now.wall, Payload::VodStop(status));
+        }
+    }
+
+    /// Event 303, of which a media library has no counterpart.
+    fn tell_upload_start(&mut self, now: Now) {
+        if !self.options.delivery.is_library() {
+            self.notify(now.wall, Payload::UploadStart(StartStatus::STARTED));
         }
     }
 
