@@ -59,11 +59,19 @@ fn relation(old: &[u8], new: &[u8]) -> Relation {
     }
 }
 
+/// Lines that may come or change when a playlist grows: a set of both kinds may begin with one of them.
+const CHANGING: [&[u8]; 5] = [
+    b"#EXT-X-ENDLIST",
+    b"#EXT-X-TARGETDURATION:",
+    b"#EXT-X-TRTC-STREAM-TYPE:",
+    b"#EXT-X-TRTC-AUDIO-METADATA:",
+    b"#EXT-X-TRTC-VIDEO-METADATA:",
+];
+
 /// The lines that stay when a playlist grows.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| *byte == b'\n').filter(|line| {
-        !line.is_empty() && *line != b"#EXT-X-ENDLIST" && !line.starts_with(b"#EXT-X-TARGETDURATION:")
-    })
+    text.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty() && !CHANGING.iter().any(|start| line.starts_with(start)))
 }
 
 #[cfg(test)]
@@ -82,6 +90,11 @@ mod tests {
             (text(12, &format!("a\nb\n{end}")), text(10, "a\n"), Relation::Ahead),
             (text(10, "a\nb\n"), text(10, "a\nc\n"), Relation::Other),
             (text(10, "a\n"), text(10, "b\n"), Relation::Other),
+            (
+                text(10, "#EXT-X-TRTC-STREAM-TYPE:2\na\n"),
+                text(10, "#EXT-X-TRTC-STREAM-TYPE:3\n#EXT-X-TRTC-VIDEO-METADATA:x\na\nb\n"),
+                Relation::Extended,
+            ),
             ("not a playlist".into(), text(10, "a\n"), Relation::Other),
         ] {
             assert_eq!(relation(old.as_bytes(), new.as_bytes()), want, "{old:?} {new:?}");

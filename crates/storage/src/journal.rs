@@ -69,7 +69,9 @@ impl Journal {
         lock(&file, &path)?;
         let durability = spool.durability();
         let mut journal = Self { file, path, durability, len: 0, buffer: HEADER.into(), broken: false };
-        let begun = journal.append(first).and_then(|()| journal.commit()).and_then(|()| {
+        // The header by itself, so that no power cut leaves a record without it: nobody would know what the file is.
+        let begun = journal.commit().and_then(|()| journal.append(first));
+        let begun = begun.and_then(|()| journal.commit()).and_then(|()| {
             if durability == Durability::Sync {
                 sync_dir(spool.directory()).map_err(|source| disk(spool.directory(), source))?;
             }
@@ -178,8 +180,12 @@ impl Journal {
     /// Removes the journal's file: nothing of the task is left to do. Other processes are kept out until this is
     /// dropped.
     pub fn remove(&self) {
-        // What stays is found by the next recovery, which ends it once more.
-        let _ = fs::remove_file(&self.path);
+        // What was removed before has to be gone first: without the journal nobody would know what it is.
+        let directory = self.path.parent().filter(|_| self.durability == Durability::Sync);
+        if directory.is_none_or(|directory| sync_dir(directory).is_ok()) {
+            // What stays is found by the next recovery, which ends it once more.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 
     fn cut(&mut self) -> Result<(), SpoolError> {
@@ -236,10 +242,14 @@ impl<'a> Scan<'a> {
         let header = self.peek(HEADER.len())?;
         if header.len() < HEADER.len() {
             let torn = header.len() as u64;
-            let begun = HEADER.starts_with(header);
+            // A power cut may leave the size of what was written, and zeros.
+            let begun = HEADER.starts_with(header) || header.iter().all(|byte| *byte == 0);
             return Ok((JournalState { torn, ..state }, begun.then_some(0)));
         }
-        let is_journal = header == HEADER;
+        if header == [0; HEADER.len()] && self.peek(HEADER.len() + 1)?.len() == HEADER.len() {
+            return Ok((JournalState { torn: HEADER.len() as u64, ..state }, Some(0)));
+        }
+        let is_journal = self.peek(HEADER.len())? == HEADER;
         self.skip(HEADER.len());
         let mut good = HEADER.len() as u64;
         loop {
@@ -370,6 +380,25 @@ mod tests {
             assert_eq!(found[..left], records[..left]);
             assert_eq!(found[left..], [b"next".to_vec()], "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_power_cut_at_its_beginning_leaves_an_empty_one() {
+        let root = tempfile::tempdir().unwrap();
+        let spool = spool(root.path());
+        drop(Journal::create(&spool, b"first").unwrap());
+        let path = spool.directory().join(FILE_NAME);
+        for zeros in 0..=HEADER.len() {
+            fs::write(&path, &[0; HEADER.len()][..zeros]).unwrap();
+            let (mut journal, state) = Journal::open(&spool, |_| panic!("no record")).unwrap();
+            assert_eq!((state.records, state.torn), (0, zeros as u64));
+            journal.append(b"next").unwrap();
+            journal.commit().unwrap();
+            drop(journal);
+            assert_eq!(read(&spool).unwrap().0, [b"next".to_vec()], "{zeros} zeros");
+        }
+        fs::write(&path, [0; HEADER.len() + 1]).unwrap();
+        assert!(matches!(read(&spool), Err(SpoolError::NotAJournal { .. })));
     }
 
     #[test]

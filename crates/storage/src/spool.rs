@@ -180,10 +180,13 @@ impl Spool {
         create_dirs(root, sync).map_err(|source| disk(root, source))?;
         let directory = root.join(task.as_str());
         match fs::create_dir(&directory) {
-            Ok(()) if sync => sync_dir(root).map_err(|source| disk(root, source))?,
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(disk(&directory, source)),
+        }
+        if sync {
+            // Also what was there: who made it may have died before this.
+            sync_dir(root).map_err(|source| disk(root, source))?;
         }
         let found = fs::symlink_metadata(&directory).map_err(|source| disk(&directory, source))?;
         if !found.is_dir() {
