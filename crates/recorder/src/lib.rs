@@ -54,6 +54,10 @@
 //! # }
 //! ```
 
+/// What the tests share names the crate as its users do.
+#[cfg(test)]
+extern crate self as recorder;
+
 #[cfg(feature = "nats")]
 pub mod cluster;
 #[cfg(feature = "mix")]
@@ -62,6 +66,9 @@ pub mod mix;
 mod service;
 mod shell;
 mod subscribe;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod task;
 #[cfg(feature = "mix")]
 pub mod timeline;

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::address;
 use crate::backend::{Backend, Door, Reopen};
+use crate::disk::{Disk, SystemDisk};
 use crate::error::StorageError;
 use crate::key::ObjectKey;
 use crate::seal::SealKey;
@@ -64,6 +65,8 @@ pub struct BucketOptions {
     /// Bytes a second of the slowest line that still gets data through; at least 1. Default 32 KiB/s: a part of 8 MiB
     /// may take 256 s and [`BucketOptions::request_timeout`].
     pub minimum_rate: u64,
+    /// Where local directories are, and files that are to be stored. Default: [`SystemDisk`].
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Default for BucketOptions {
@@ -75,6 +78,7 @@ impl Default for BucketOptions {
             request_retries: 2,
             request_timeout: Duration::from_secs(60),
             minimum_rate: 32 << 10,
+            disk: SystemDisk::shared(),
         }
     }
 }
@@ -122,6 +126,13 @@ impl BucketOptions {
         self
     }
 
+    /// Sets [`BucketOptions::disk`].
+    #[must_use]
+    pub fn with_disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
     /// The longest that a request with so many bytes may take.
     pub(crate) fn time_for(&self, bytes: u64) -> Duration {
         self.request_timeout.saturating_add(Duration::from_secs(bytes.div_ceil(self.minimum_rate.max(1))))
@@ -152,9 +163,13 @@ struct Inner {
     /// The whole address, where it has secrets.
     secret: Option<Zeroizing<String>>,
     prefix: Path,
-    door: Door,
+    home: Home,
+}
+
+enum Home {
+    Store(Door),
     #[cfg(feature = "fs")]
-    local: Option<crate::local::LocalDirectory>,
+    Local(crate::local::LocalDirectory),
 }
 
 impl Bucket {
@@ -176,7 +191,7 @@ impl Bucket {
     /// [`StorageError::InvalidUrl`] when there is no such directory and it cannot be made.
     #[cfg(feature = "fs")]
     pub fn local(directory: &FilePath, options: BucketOptions) -> Result<Self, StorageError> {
-        let (local, store) = crate::local::LocalDirectory::open(directory, options.durability)?;
+        let local = crate::local::LocalDirectory::open(directory, &options)?;
         // Wherever the other process stands; a path that is no text has no address.
         let reopens = local.root().to_str().map(Box::from);
         Ok(Self(Arc::new(Inner {
@@ -184,8 +199,7 @@ impl Bucket {
             reopens,
             secret: None,
             prefix: Path::ROOT,
-            door: Door::new(Backend::plain(store), None, false, options),
-            local: Some(local),
+            home: Home::Local(local),
         })))
     }
 
@@ -315,15 +329,7 @@ impl Bucket {
     }
 
     fn new(address: Box<str>, prefix: Path, door: Door) -> Self {
-        Self(Arc::new(Inner {
-            address,
-            reopens: None,
-            secret: None,
-            prefix,
-            door,
-            #[cfg(feature = "fs")]
-            local: None,
-        }))
+        Self(Arc::new(Inner { address, reopens: None, secret: None, prefix, home: Home::Store(door) }))
     }
 
     /// The address that opens this bucket in another process: a directory, or a cloud bucket whose keys come from the
@@ -360,13 +366,14 @@ impl Bucket {
     /// # Errors
     /// [`StorageError::Disk`].
     pub fn remove_leftovers(&self, directory: &ObjectKey) -> Result<(), StorageError> {
-        #[cfg(feature = "fs")]
-        if let Some(local) = &self.0.local {
-            return local.remove_leftovers(directory);
+        match &self.0.home {
+            Home::Store(_) => {
+                let _ = directory;
+                Ok(())
+            }
+            #[cfg(feature = "fs")]
+            Home::Local(local) => local.remove_leftovers(directory),
         }
-        #[cfg(not(feature = "fs"))]
-        let _ = directory;
-        Ok(())
     }
 
     /// Stores `data` under `key` in one step, in the place of what was there.
@@ -391,11 +398,11 @@ impl Bucket {
 
     async fn put_bytes(&self, key: &ObjectKey, data: Bytes, mode: PutMode) -> Result<(), StorageError> {
         let path = key.under(&self.0.prefix)?;
-        #[cfg(feature = "fs")]
-        if let Some(local) = &self.0.local {
-            return local.put(key.clone(), data, mode).await;
+        match &self.0.home {
+            Home::Store(door) => transfer::put_whole(Place { door, path: &path, key }, data, mode).await,
+            #[cfg(feature = "fs")]
+            Home::Local(local) => local.put(key.clone(), data, mode).await,
         }
-        transfer::put_whole(self.place(&path, key), data, mode).await
     }
 
     /// Stores the file under `key` in one step. A local directory on the same file system takes the file itself, so
@@ -416,11 +423,11 @@ impl Bucket {
         mode: PutMode,
     ) -> Result<(), StorageError> {
         let path = key.under(&self.0.prefix)?;
-        #[cfg(feature = "fs")]
-        if let Some(local) = &self.0.local {
-            return local.put_file(key.clone(), file.to_owned(), mode).await;
+        match &self.0.home {
+            Home::Store(door) => transfer::put_file(Place { door, path: &path, key }, file, mode).await,
+            #[cfg(feature = "fs")]
+            Home::Local(local) => local.put_file(key.clone(), file.to_owned(), mode).await,
         }
-        transfer::put_file(self.place(&path, key), file, mode).await
     }
 
     /// Stores the object `from` of another bucket under the same key, unless there is one already, in bounded memory. It
@@ -428,17 +435,15 @@ impl Bucket {
     pub(crate) async fn put_from(&self, from: &Self, key: &ObjectKey) -> Result<(), StorageError> {
         let unreadable = |error| StorageError::Source { key: key.clone(), source: io::Error::other(error) };
         let size = from.size(key).await.map_err(unreadable)?;
-        #[cfg(feature = "fs")]
-        if let Some(local) = &self.0.local {
-            return local.put_from(key, from, size).await;
+        match &self.0.home {
+            Home::Store(door) => {
+                let source = transfer::Source::Object { bucket: from, key, at: 0 };
+                let path = key.under(&self.0.prefix)?;
+                transfer::put_source(Place { door, path: &path, key }, source, size, PutMode::Create).await
+            }
+            #[cfg(feature = "fs")]
+            Home::Local(local) => local.put_from(key, from, size).await,
         }
-        let source = transfer::Source::Object { bucket: from, key, at: 0 };
-        transfer::put_source(self.place(&key.under(&self.0.prefix)?, key), source, size, PutMode::Create)
-            .await
-    }
-
-    fn place<'a>(&'a self, path: &'a Path, key: &'a ObjectKey) -> Place<'a> {
-        Place { door: &self.0.door, path, key }
     }
 
     /// The whole object.
@@ -447,7 +452,12 @@ impl Bucket {
     /// [`StorageError::NotFound`] and the others.
     pub async fn get(&self, key: &ObjectKey) -> Result<Bytes, StorageError> {
         let path = key.under(&self.0.prefix)?;
-        let (path, door) = (&path, &self.0.door);
+        let door = match &self.0.home {
+            Home::Store(door) => door,
+            #[cfg(feature = "fs")]
+            Home::Local(local) => return local.get(key.clone()).await,
+        };
+        let path = &path;
         let failed = |error| StorageError::from_store(key, &error);
         let object = door.ask(0, |backend| async move { backend.store.get(path).await });
         let mut object = object.await.map_err(failed)?.into_stream();
@@ -467,8 +477,13 @@ impl Bucket {
             return Ok(Bytes::new());
         }
         let path = key.under(&self.0.prefix)?;
+        let door = match &self.0.home {
+            Home::Store(door) => door,
+            #[cfg(feature = "fs")]
+            Home::Local(local) => return local.get_range(key.clone(), bytes).await,
+        };
         let (path, size) = (&path, bytes.end - bytes.start);
-        let asked = self.0.door.ask(size, |backend| {
+        let asked = door.ask(size, |backend| {
             let bytes = bytes.clone();
             async move { backend.store.get_range(path, bytes).await }
         });
@@ -481,8 +496,13 @@ impl Bucket {
     /// [`StorageError::NotFound`] and the others.
     pub async fn size(&self, key: &ObjectKey) -> Result<u64, StorageError> {
         let path = key.under(&self.0.prefix)?;
+        let door = match &self.0.home {
+            Home::Store(door) => door,
+            #[cfg(feature = "fs")]
+            Home::Local(local) => return local.size(key.clone()).await,
+        };
         let path = &path;
-        let asked = self.0.door.ask(0, |backend| async move { backend.store.head(path).await });
+        let asked = door.ask(0, |backend| async move { backend.store.head(path).await });
         Ok(asked.await.map_err(|error| StorageError::from_store(key, &error))?.size)
     }
 
@@ -496,11 +516,16 @@ impl Bucket {
             Some(key) => key.under(&self.0.prefix)?,
             None => self.0.prefix.clone(),
         };
+        let door = match &self.0.home {
+            Home::Store(door) => door,
+            #[cfg(feature = "fs")]
+            Home::Local(local) => return local.list(under.cloned()).await,
+        };
         let skip = match self.0.prefix.as_ref() {
             "" => 0,
             prefix => prefix.len() + 1,
         };
-        let (path, door) = (&path, &self.0.door);
+        let path = &path;
         // The first answer shows whether the keys are good.
         let begun = door.ask(0, |backend| async move {
             let mut listing = backend.store.list((!path.is_root()).then_some(path));
@@ -543,7 +568,12 @@ impl Bucket {
     #[cfg(feature = "aws")]
     async fn abort_listed(&self, under: &ObjectKey) -> Result<usize, StorageError> {
         let prefix = format!("{}/", under.under(&self.0.prefix)?);
-        let (prefix, door) = (&prefix, &self.0.door);
+        let door = match &self.0.home {
+            Home::Store(door) => door,
+            #[cfg(feature = "fs")]
+            Home::Local(_) => return Ok(0),
+        };
+        let prefix = &prefix;
         let failed = |error| StorageError::from_store(under, &error);
         let mut seen = HashSet::new();
         loop {
@@ -573,12 +603,17 @@ impl Bucket {
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), StorageError> {
         let path = key.under(&self.0.prefix)?;
         let path = &path;
-        match self.0.door.ask(0, |backend| async move { backend.store.delete(path).await }).await {
-            Ok(()) => Ok(()),
-            Err(error) => match StorageError::from_store(key, &error) {
-                StorageError::NotFound { .. } => Ok(()),
-                error => Err(error),
-            },
+        let deleted = match &self.0.home {
+            Home::Store(door) => {
+                let asked = door.ask(0, |backend| async move { backend.store.delete(path).await });
+                asked.await.map_err(|error| StorageError::from_store(key, &error))
+            }
+            #[cfg(feature = "fs")]
+            Home::Local(local) => local.delete(key.clone()).await,
+        };
+        match deleted {
+            Err(StorageError::NotFound { .. }) => Ok(()),
+            deleted => deleted,
         }
     }
 }

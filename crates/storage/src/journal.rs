@@ -1,11 +1,11 @@
 //! What a task has done, in a file that only grows: so that whoever comes after its death can go on.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::bucket::Durability;
-use crate::disk::sync_dir;
+use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::spool::{Spool, SpoolError};
 
 /// `~` is no letter of object names: the journal never meets a file of the task.
@@ -29,7 +29,8 @@ const FRAME_BYTES: usize = 12;
 /// 802.3), both 32 bits little-endian, the payload.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
+    disk: Arc<dyn Disk>,
+    file: Box<dyn DiskFile>,
     path: PathBuf,
     durability: Durability,
     /// Bytes of the file that are good.
@@ -61,22 +62,32 @@ impl Journal {
     /// [`SpoolError::Unfinished`] if there is one already; [`SpoolError::Disk`].
     pub fn create(spool: &Spool, first: &[u8]) -> Result<Self, SpoolError> {
         let path = spool.directory().join(FILE_NAME);
-        let opened = OpenOptions::new().write(true).create_new(true).open(&path);
-        let file = opened.map_err(|source| match source.kind() {
+        let disk_of = spool.disk();
+        let file = disk_of.open(&path, OpenMode::New).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => SpoolError::Unfinished { path: path.clone() },
             _ => disk(&path, source),
         })?;
-        lock(&file, &path)?;
-        let durability = spool.durability();
-        let mut journal = Self { file, path, durability, len: 0, buffer: HEADER.into(), broken: false };
-        // The header by itself, so that no power cut leaves a record without it: nobody would know what the file is.
-        let begun = journal.commit().and_then(|()| journal.append(first));
-        let begun = begun.and_then(|()| journal.commit()).and_then(|()| {
-            if durability == Durability::Sync {
-                sync_dir(spool.directory()).map_err(|source| disk(spool.directory(), source))?;
-            }
-            Ok(())
-        });
+        lock(&*file, &path)?;
+        let mut journal = Self {
+            disk: Arc::clone(disk_of),
+            file,
+            path,
+            durability: spool.durability(),
+            len: 0,
+            buffer: HEADER.into(),
+            broken: false,
+        };
+        // By itself, so that no power cut leaves a record without it: nobody would know what the file is.
+        let begun = journal
+            .commit()
+            .and_then(|()| journal.append(first))
+            .and_then(|()| journal.commit())
+            .and_then(|()| {
+                if journal.durability == Durability::Sync {
+                    disk_of.sync_dir(spool.directory()).map_err(|source| disk(spool.directory(), source))?;
+                }
+                Ok(())
+            });
         match begun {
             Ok(()) => Ok(journal),
             Err(error) => {
@@ -95,15 +106,18 @@ impl Journal {
     pub fn open(spool: &Spool, take: impl FnMut(&[u8])) -> Result<(Self, JournalState), SpoolError> {
         let path = spool.directory().join(FILE_NAME);
         let failed = |source| disk(&path, source);
-        if !fs::symlink_metadata(&path).map_err(failed)?.is_file() {
+        let disk_of = spool.disk();
+        if disk_of.look(&path).map_err(failed)?.file().is_none() {
             return Err(failed(io::ErrorKind::InvalidInput.into()));
         }
-        let mut file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
-        lock(&file, &path)?;
-        let (state, len) = Scan::new(&mut file).run(take).map_err(failed)?;
+        let mut file = disk_of.open(&path, OpenMode::Change).map_err(failed)?;
+        lock(&*file, &path)?;
+        let (state, len) = Scan::new(&mut *file).run(take).map_err(failed)?;
         let Some(len) = len else { return Err(SpoolError::NotAJournal { path }) };
         let durability = spool.durability();
-        let mut journal = Self { file, path, durability, len, buffer: Vec::new(), broken: false };
+        let disk_of = Arc::clone(disk_of);
+        let mut journal =
+            Self { disk: disk_of, file, path, durability, len, buffer: Vec::new(), broken: false };
         if state.torn > 0 {
             journal.cut()?;
         }
@@ -182,9 +196,9 @@ impl Journal {
     pub fn remove(&self) {
         // What was removed before has to be gone first: without the journal nobody would know what it is.
         let directory = self.path.parent().filter(|_| self.durability == Durability::Sync);
-        if directory.is_none_or(|directory| sync_dir(directory).is_ok()) {
+        if directory.is_none_or(|directory| self.disk.sync_dir(directory).is_ok()) {
             // What stays is found by the next recovery, which ends it once more.
-            let _ = fs::remove_file(&self.path);
+            let _ = self.disk.remove_file(&self.path);
         }
     }
 
@@ -205,18 +219,11 @@ fn checksum(len: u32, payload: &[u8]) -> u32 {
 }
 
 /// Keeps other processes out for as long as `file` is open.
-#[cfg(unix)]
-fn lock(file: &File, path: &Path) -> Result<(), SpoolError> {
-    match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(SpoolError::Locked { path: path.to_owned() }),
-        Err(error) => Err(disk(path, error.into())),
-    }
-}
-
-#[cfg(not(unix))]
-fn lock(_file: &File, _path: &Path) -> Result<(), SpoolError> {
-    Ok(())
+fn lock(file: &dyn DiskFile, path: &Path) -> Result<(), SpoolError> {
+    file.lock().map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => SpoolError::Locked { path: path.to_owned() },
+        _ => disk(path, source),
+    })
 }
 
 fn disk(path: &Path, source: io::Error) -> SpoolError {
@@ -225,14 +232,14 @@ fn disk(path: &Path, source: io::Error) -> SpoolError {
 
 /// Finds whole records, a record's bytes at a time.
 struct Scan<'a> {
-    file: &'a mut File,
+    file: &'a mut dyn DiskFile,
     /// The file from `at` on.
     bytes: Vec<u8>,
     at: u64,
 }
 
 impl<'a> Scan<'a> {
-    fn new(file: &'a mut File) -> Self {
+    fn new(file: &'a mut dyn DiskFile) -> Self {
         Self { file, bytes: Vec::new(), at: 0 }
     }
 
@@ -317,7 +324,7 @@ impl<'a> Scan<'a> {
     fn peek(&mut self, len: usize) -> io::Result<&[u8]> {
         while self.bytes.len() < len {
             let read = (len - self.bytes.len()).max(64 << 10) as u64;
-            if Read::by_ref(self.file).take(read).read_to_end(&mut self.bytes)? == 0 {
+            if Read::by_ref(&mut self.file).take(read).read_to_end(&mut self.bytes)? == 0 {
                 break;
             }
         }
@@ -332,6 +339,8 @@ impl<'a> Scan<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn spool(root: &Path) -> Spool {

@@ -66,6 +66,7 @@ mod uploader;
 
 pub use address::local_path;
 pub use bucket::{Bucket, BucketOptions, Durability, ObjectInfo, PutMode};
+pub use disk::{Disk, DiskFile, Found, OpenMode, SystemDisk};
 pub use error::{StorageError, VendorError};
 pub use journal::{Journal, JournalState};
 pub use key::ObjectKey;

@@ -1,4 +1,3 @@
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use bytes::Bytes;
 use recorder_types::{ObjectName, TaskId};
 
 use crate::bucket::Durability;
-use crate::disk::{create_dirs, sync_dir};
+use crate::disk::{self, Disk, DiskFile, Found, OpenMode, SystemDisk, create_dirs};
 use crate::journal;
 
 const END_LIST: &str = "#EXT-X-ENDLIST\n";
@@ -111,7 +110,7 @@ impl SpoolError {
 }
 
 /// How a spool works.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SpoolOptions {
     /// Default: [`Durability::Sync`].
@@ -119,6 +118,14 @@ pub struct SpoolOptions {
     /// The most that the task's files may take, in bytes, delivered ones not counted. Default: no limit but the
     /// disk's.
     pub limit: Option<u64>,
+    /// Where it is. Default: [`SystemDisk`].
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for SpoolOptions {
+    fn default() -> Self {
+        Self { durability: Durability::default(), limit: None, disk: SystemDisk::shared() }
+    }
 }
 
 impl SpoolOptions {
@@ -135,11 +142,18 @@ impl SpoolOptions {
         self.limit = Some(bytes);
         self
     }
+
+    /// Sets [`SpoolOptions::disk`].
+    #[must_use]
+    pub fn with_disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
 }
 
 impl From<Durability> for SpoolOptions {
     fn from(durability: Durability) -> Self {
-        Self { durability, limit: None }
+        Self::default().with_durability(durability)
     }
 }
 
@@ -176,28 +190,26 @@ impl Spool {
     /// [`SpoolError::Disk`].
     pub fn open(root: &Path, task: &TaskId, options: impl Into<SpoolOptions>) -> Result<Self, SpoolError> {
         let options = options.into();
+        let files = &*options.disk;
         let sync = options.durability == Durability::Sync;
-        create_dirs(root, sync).map_err(|source| disk(root, source))?;
+        create_dirs(files, root, sync).map_err(|source| disk(root, source))?;
         let directory = root.join(task.as_str());
-        match fs::create_dir(&directory) {
+        match files.create_dir(&directory) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(disk(&directory, source)),
         }
         if sync {
             // Also what was there: who made it may have died before this.
-            sync_dir(root).map_err(|source| disk(root, source))?;
+            files.sync_dir(root).map_err(|source| disk(root, source))?;
         }
-        let found = fs::symlink_metadata(&directory).map_err(|source| disk(&directory, source))?;
-        if !found.is_dir() {
+        if files.look(&directory).map_err(|source| disk(&directory, source))? != Found::Directory {
             return Err(SpoolError::NotADirectory { path: directory });
         }
         let mut used = 0u64;
-        for entry in fs::read_dir(&directory).map_err(|source| disk(&directory, source))? {
-            let entry = entry.map_err(|source| disk(&directory, source))?;
-            let size = entry.metadata().map_err(|source| disk(&directory, source))?;
-            let counts = size.is_file() && entry.file_name() != journal::FILE_NAME;
-            used = used.saturating_add(if counts { size.len() } else { 0 });
+        for name in files.names(&directory).map_err(|source| disk(&directory, source))? {
+            let len = file_len(files, &directory.join(&name)).map_err(|source| disk(&directory, source))?;
+            used = used.saturating_add(len.filter(|_| name != journal::FILE_NAME).unwrap_or(0));
         }
         let place = Arc::new(Place { directory, options, used: AtomicU64::new(used) });
         Ok(Self { place, bodies: HashMap::new() })
@@ -215,6 +227,33 @@ impl Spool {
         self.place.used.load(Ordering::Relaxed)
     }
 
+    /// The disk that it is on.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.place.options.disk
+    }
+
+    /// The bytes of the file `name`, closed or not.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] and others of the disk.
+    pub fn read(&self, name: &ObjectName) -> io::Result<Bytes> {
+        Ok(disk::read(&**self.disk(), &self.path_of(name))?.into())
+    }
+
+    /// The file `name`, closed or not, to read from its start.
+    ///
+    /// # Errors
+    /// As [`Spool::read`].
+    pub fn reader(&self, name: &ObjectName) -> io::Result<impl Read + use<>> {
+        self.disk().open(&self.path_of(name), OpenMode::Read)
+    }
+
+    /// Whether the task's directory is there.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.disk().is_dir(&self.place.directory)
+    }
+
     /// Where the file `name` is while it is in the spool.
     #[must_use]
     pub fn path_of(&self, name: &ObjectName) -> PathBuf {
@@ -227,11 +266,11 @@ impl Spool {
     /// [`SpoolError::Disk`] if it is not there, or is no file.
     pub fn adopt(&self, name: &ObjectName) -> Result<ClosedFile, SpoolError> {
         let path = self.path_of(name);
-        let found = fs::symlink_metadata(&path).map_err(|source| disk(&path, source))?;
-        if !found.is_file() {
+        let found = self.disk().look(&path).map_err(|source| disk(&path, source))?;
+        let Some(len) = found.file() else {
             return Err(disk(&path, io::ErrorKind::InvalidInput.into()));
-        }
-        Ok(ClosedFile { place: Arc::clone(&self.place), name: name.clone(), len: found.len() })
+        };
+        Ok(ClosedFile { place: Arc::clone(&self.place), name: name.clone(), len })
     }
 
     /// The files in the task's directory, closed or not, without journal and playlists; in order of their names.
@@ -241,10 +280,9 @@ impl Spool {
     pub fn files(&self) -> Result<Vec<ObjectName>, SpoolError> {
         let failed = |source| disk(&self.place.directory, source);
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.place.directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_type().map_err(failed)?.is_file() {
-                names.extend(entry.file_name().to_str().and_then(|name| name.parse().ok()));
+        for name in self.disk().names(&self.place.directory).map_err(failed)? {
+            if file_len(&**self.disk(), &self.place.directory.join(&name)).map_err(failed)?.is_some() {
+                names.extend(name.to_str().and_then(|name| name.parse().ok()));
             }
         }
         names.sort();
@@ -262,7 +300,7 @@ impl Spool {
         if found.len < len {
             return Err(disk(&path, io::ErrorKind::UnexpectedEof.into()));
         }
-        let file = OpenOptions::new().write(true).open(&path).map_err(|source| disk(&path, source))?;
+        let file = self.disk().open(&path, OpenMode::Change).map_err(|source| disk(&path, source))?;
         file.set_len(len).map_err(|source| disk(&path, source))?;
         self.place.free(found.len - len);
         let place = Arc::clone(&self.place);
@@ -322,7 +360,7 @@ impl Spool {
     pub fn close_all(&self, files: Vec<SpoolFile>) -> Vec<Result<ClosedFile, SpoolError>> {
         let synced: Vec<_> = files.into_iter().map(SpoolFile::sync).collect();
         if self.place.options.durability == Durability::Sync
-            && let Err(source) = sync_dir(&self.place.directory)
+            && let Err(source) = self.disk().sync_dir(&self.place.directory)
         {
             let kind = source.kind();
             let failed = |_| Err(disk(&self.place.directory, kind.into()));
@@ -348,11 +386,10 @@ impl Spool {
             return Err(SpoolError::Broken { name: name.clone() });
         }
         // Opened each time: a day of recording has more playlists than a process may have files open.
-        let written = OpenOptions::new()
-            .append(true)
-            .open(&path)
+        let opened = self.place.disk().open(&path, OpenMode::Append);
+        let written = opened
             .map_err(|source| disk(&path, source))
-            .and_then(|mut file| self.place.write(&mut file, &path, text.as_bytes()));
+            .and_then(|mut file| self.place.write(&mut *file, &path, text.as_bytes()));
         body.broken = matches!(written, Err(SpoolError::Disk { .. }));
         body.len += written?;
         Ok(())
@@ -425,10 +462,14 @@ impl PlaylistVersion {
         self.read().map_err(|source| disk(&self.place.body_path(&self.name), source))
     }
 
+    pub(crate) fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.place)
+    }
+
     pub(crate) fn read(&self) -> io::Result<Bytes> {
         let mut text = Vec::from(self.header.as_bytes());
         if self.body > 0 {
-            let file = File::open(self.place.body_path(&self.name))?;
+            let file = self.place.disk().open(&self.place.body_path(&self.name), OpenMode::Read)?;
             let read = file.take(self.body).read_to_end(&mut text)?;
             if read as u64 != self.body {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -457,7 +498,7 @@ pub struct SpoolFile {
     place: Arc<Place>,
     name: ObjectName,
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     len: u64,
     broken: bool,
 }
@@ -472,7 +513,7 @@ impl SpoolFile {
         if self.broken {
             return Err(SpoolError::Broken { name: self.name.clone() });
         }
-        let written = self.place.write(&mut self.file, &self.path, data);
+        let written = self.place.write(&mut *self.file, &self.path, data);
         self.broken = matches!(written, Err(SpoolError::Disk { .. }));
         self.len += written?;
         Ok(())
@@ -500,7 +541,8 @@ impl SpoolFile {
     pub fn close(self) -> Result<ClosedFile, SpoolError> {
         let file = self.sync()?;
         if file.place.options.durability == Durability::Sync {
-            sync_dir(&file.place.directory).map_err(|source| disk(&file.place.directory, source))?;
+            let directory = &file.place.directory;
+            file.place.disk().sync_dir(directory).map_err(|source| disk(directory, source))?;
         }
         Ok(file)
     }
@@ -591,6 +633,10 @@ impl ClosedFile {
         self.len
     }
 
+    pub(crate) fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.place)
+    }
+
     /// Removes the file: it is not to be delivered.
     pub fn discard(self) {
         self.delivered();
@@ -598,7 +644,7 @@ impl ClosedFile {
 
     /// Takes the file out of the spool, wherever a delivery has left it.
     pub(crate) fn delivered(&self) {
-        let _ = fs::remove_file(self.path());
+        let _ = self.place.disk().remove_file(&self.path());
         self.place.free(self.len);
     }
 }
@@ -610,6 +656,11 @@ impl fmt::Debug for ClosedFile {
 }
 
 impl Place {
+    /// The disk that it is on.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.options.disk
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -619,16 +670,15 @@ impl Place {
         self.path(&format!(".{name}"))
     }
 
-    fn create(&self, name: &ObjectName, path: &Path) -> Result<File, SpoolError> {
-        // `create_new` follows no link.
-        OpenOptions::new().write(true).create_new(true).open(path).map_err(|source| match source.kind() {
+    fn create(&self, name: &ObjectName, path: &Path) -> Result<Box<dyn DiskFile>, SpoolError> {
+        self.options.disk.open(path, OpenMode::New).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => SpoolError::Exists { name: name.clone() },
             _ => disk(path, source),
         })
     }
 
     /// Writes all of `data` or counts what it may have written.
-    fn write(&self, file: &mut File, path: &Path, data: &[u8]) -> Result<u64, SpoolError> {
+    fn write(&self, file: &mut dyn DiskFile, path: &Path, data: &[u8]) -> Result<u64, SpoolError> {
         let need = data.len() as u64;
         self.reserve(need)?;
         file.write_all(data).map_err(|source| disk(path, source))?;
@@ -651,8 +701,9 @@ impl Place {
     }
 
     fn remove(&self, path: &Path) {
-        let size = fs::symlink_metadata(path).map_or(0, |found| found.len());
-        if fs::remove_file(path).is_ok() {
+        let disk = &self.options.disk;
+        let size = disk.look(path).ok().and_then(Found::file).unwrap_or(0);
+        if disk.remove_file(path).is_ok() {
             self.free(size);
         }
     }
@@ -664,7 +715,16 @@ impl Place {
 
     /// Removes the task's directory if nothing is left in it.
     pub(crate) fn remove_if_empty(&self) {
-        let _ = fs::remove_dir(&self.directory);
+        let _ = self.options.disk.remove_dir(&self.directory);
+    }
+}
+
+/// The bytes of a file that a listing has named; `None` for what is no file, and for one that has gone since.
+fn file_len(disk: &dyn Disk, path: &Path) -> io::Result<Option<u64>> {
+    match disk.look(path) {
+        Ok(found) => Ok(found.file()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

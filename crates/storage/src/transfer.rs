@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path as FilePath;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
@@ -10,12 +11,12 @@ use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::{MultipartId, MultipartUpload, ObjectStoreExt, PutMode as StoreMode, PutOptions};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::sleep;
 
 use crate::backend::Door;
 use crate::bucket::{Bucket, PutMode};
+use crate::disk::{self, Disk, OpenMode};
 use crate::error::StorageError;
 use crate::key::ObjectKey;
 use crate::retry::RetryOptions;
@@ -48,22 +49,24 @@ impl Place<'_> {
 /// What is stored, from its beginning on.
 pub(crate) enum Source<'a> {
     Bytes { data: &'a [u8], at: usize },
-    File { path: &'a FilePath, file: File },
+    File { path: &'a FilePath, file: OpenFile },
     Object { bucket: &'a Bucket, key: &'a ObjectKey, at: u64 },
 }
+
+type OpenFile = Box<dyn AsyncRead + Send + Unpin>;
 
 impl<'a> Source<'a> {
     /// A file, and its size.
     async fn open(place: Place<'_>, path: &'a FilePath) -> Result<(Self, u64), StorageError> {
-        let file = File::open(path).await.map_err(|source| place.unreadable(source))?;
-        let size = file.metadata().await.map_err(|source| place.unreadable(source))?.len();
+        let opened = open(&place.door.options.disk, path).await;
+        let (file, size) = opened.map_err(|source| place.unreadable(source))?;
         Ok((Self::File { path, file }, size))
     }
 
-    async fn rewind(&mut self) -> io::Result<()> {
+    async fn rewind(&mut self, place: Place<'_>) -> io::Result<()> {
         match self {
             Self::Bytes { at, .. } => *at = 0,
-            Self::File { path, file } => *file = File::open(path).await?,
+            Self::File { path, file } => (*file, _) = open(&place.door.options.disk, path).await?,
             Self::Object { at, .. } => *at = 0,
         }
         Ok(())
@@ -131,7 +134,7 @@ pub(crate) async fn put_source(
             Found::Same => return Ok(()),
             Found::Other => return Err(StorageError::Conflict { key: place.key.clone() }),
         }
-        source.rewind().await.map_err(unreadable)?;
+        source.rewind(place).await.map_err(unreadable)?;
     }
     let mut upload = Upload::begin(place).await?;
     let sent = match upload.send(&mut source, size, part_size).await {
@@ -404,6 +407,17 @@ async fn compare(place: Place<'_>, source: &mut Source<'_>, size: u64) -> Result
         }
     }
     Ok(if compared == size { Found::Same } else { Found::Other })
+}
+
+/// A file and its size in bytes.
+async fn open(disk: &Arc<dyn Disk>, file: &FilePath) -> io::Result<(OpenFile, u64)> {
+    let (on, file) = (Arc::clone(disk), file.to_owned());
+    disk::run(&**disk, move || {
+        let file = on.open(&file, OpenMode::Read)?;
+        let size = file.size()?;
+        Ok((file.into_async(), size))
+    })
+    .await?
 }
 
 /// Parts all as large as `wanted`, or larger where a file would need too many of them.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bucket::{Bucket, ObjectInfo, PutMode};
 use crate::claim::{self, Claim};
+use crate::disk;
 use crate::error::StorageError;
 use crate::key::ObjectKey;
 use crate::lease::Lease;
@@ -680,7 +681,7 @@ impl Driver {
         }
         let playlists: Vec<ObjectName> = self.order.playlists().cloned().collect();
         let place = Arc::clone(&self.place);
-        let cleaned = tokio::task::spawn_blocking(move || {
+        let cleaned = disk::run(&**self.place.disk(), move || {
             for playlist in &playlists {
                 place.remove_body(playlist);
             }
@@ -781,9 +782,9 @@ impl Target {
 
     async fn text(&self, version: &PlaylistVersion) -> Result<(ObjectKey, Bytes), StorageError> {
         let key = self.directory.join(version.name())?;
-        let (failed, version) = (key.clone(), version.clone());
+        let (failed, version, place) = (key.clone(), version.clone(), version.place());
         let read = move || version.read().map_err(|source| StorageError::Source { key: failed, source });
-        let text = blocking(&key, read).await?;
+        let text = blocking(&place, &key, read).await?;
         Ok((key, text))
     }
 
@@ -851,7 +852,8 @@ impl Target {
 }
 
 async fn out_of_spool(key: &ObjectKey, file: ClosedFile) -> Result<(), StorageError> {
-    blocking(key, move || {
+    let place = file.place();
+    blocking(&place, key, move || {
         file.delivered();
         Ok(())
     })
@@ -859,11 +861,12 @@ async fn out_of_spool(key: &ObjectKey, file: ClosedFile) -> Result<(), StorageEr
 }
 
 async fn blocking<T: Send + 'static>(
+    place: &Place,
     key: &ObjectKey,
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
-    match tokio::task::spawn_blocking(work).await {
+    match disk::run(&**place.disk(), work).await {
         Ok(done) => done,
-        Err(join) => Err(StorageError::Source { key: key.clone(), source: std::io::Error::other(join) }),
+        Err(source) => Err(StorageError::Source { key: key.clone(), source }),
     }
 }

@@ -1,6 +1,6 @@
 //! What the tests of the recorder crates share: small valid streams made in Rust, requests of the recording API, hostile
 //! timelines, a check of HLS output against RFC 8216, flashes and beeps, golden files, servers on the loopback interface, the
-//! suite that every bucket passes, and FFmpeg where it is installed.
+//! suite that every bucket passes, a disk whose power can be cut, and FFmpeg where it is installed.
 //!
 //! Everything that is made is the same on every machine for the same arguments. Only [`media`], [`golden`], [`servers`]
 //! and [`ffmpeg`] touch the disk or start programs; what they do not find they say on standard output, as `skipped: …`.
@@ -24,6 +24,7 @@
 pub mod aac;
 pub mod api_json;
 mod bits;
+pub mod disk;
 pub mod ffmpeg;
 pub mod golden;
 pub mod h264;

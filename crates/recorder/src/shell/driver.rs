@@ -17,7 +17,7 @@ use tokio::task::JoinError;
 
 use self::library::Library;
 use super::clock::Clock;
-use super::files::{FileMaker, JobResult, RecordedSet, SegmentRef};
+use super::files::{FileMaker, JobResult, Made, RecordedSet, SegmentRef};
 use super::journal::TaskJournal;
 use super::notify::Notifier;
 use super::options::{KeyFrameSink, RecordingOptions};
@@ -474,11 +474,16 @@ impl Driver {
             let error = result.error.as_ref().map(|error| recorder_types::with_causes(error));
             self.library_job_ended(Some(made.clone()), error);
         }
-        for made in result.made.into_iter().filter(|_| !to_library) {
-            self.on_their_way.insert(made.file.name.clone(), made.file.clone());
-            self.made.push(made.file);
-            // An uploader that has ended leaves the file in the spool.
-            let _ = self.uploader.file(made.closed);
+        for Made { file, closed } in result.made.into_iter().filter(|_| !to_library) {
+            self.made.push(file.clone());
+            match closed {
+                Some(closed) => {
+                    self.on_their_way.insert(file.name.clone(), file);
+                    // An uploader that has ended leaves the file in the spool.
+                    let _ = self.uploader.file(closed);
+                }
+                None => self.core.report(now, StorageReport::FileMade { file, place: FilePlace::Bucket }),
+            }
         }
         let failed = result.error.is_some();
         for (input, recorded) in result.job.inputs.iter().zip(result.inputs) {

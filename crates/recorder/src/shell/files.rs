@@ -1,4 +1,3 @@
-use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 
 use bytes::Bytes;
@@ -26,6 +25,8 @@ pub(super) struct RecordedSet {
     pub(super) needed: bool,
     /// Left by a run that died: there is no file of indexes, they are read from the segments.
     pub(super) without_index: bool,
+    /// The run that died had ended its recording: its files may be in the bucket already.
+    pub(super) may_be_made: bool,
 }
 
 /// One closed segment.
@@ -80,7 +81,8 @@ pub(super) struct JobResult {
 /// A file that is whole, in the spool.
 pub(super) struct Made {
     pub(super) file: MadeFile,
-    pub(super) closed: ClosedFile,
+    /// `None` for one that a run which died has delivered.
+    pub(super) closed: Option<ClosedFile>,
 }
 
 /// Why no file could be made of recorded segments. They are kept.
@@ -240,14 +242,25 @@ impl FileMaker {
         file: MadeFile,
         fill: impl FnOnce(&mut SpoolFile) -> Result<(), MakeError>,
     ) -> Result<Made, MakeError> {
+        if self.inputs.iter().any(|input| input.may_be_made)
+            && let Some(bytes) = self.delivered(&file.name)
+        {
+            return Ok(Made { file: MadeFile { bytes, ..file }, closed: None });
+        }
         let mut out = self.spool.create(&file.name).map_err(MakeError::Spool)?;
         match fill(&mut out) {
-            Ok(()) => Ok(Made { closed: out.close().map_err(MakeError::Spool)?, file }),
+            Ok(()) => Ok(Made { closed: Some(out.close().map_err(MakeError::Spool)?), file }),
             Err(error) => {
                 out.discard();
                 Err(error)
             }
         }
+    }
+
+    /// The bytes of a file that is in the bucket. Where the bucket does not tell, it is made again.
+    fn delivered(&self, name: &ObjectName) -> Option<u64> {
+        let key = self.directory.join(name).ok()?;
+        Handle::current().block_on(self.bucket.size(&key)).ok()
     }
 
     /// A whole segment: from the spool, when it was delivered from the bucket, else from the backup.
@@ -256,9 +269,8 @@ impl FileMaker {
             .ok()
             .and_then(|segment| self.inputs.get(input)?.name_of(segment))
             .ok_or(MakeError::NoSuchSegment { input, segment })?;
-        let path = self.spool.path_of(&name);
-        let from_spool = || match fs::read(&path) {
-            Ok(bytes) => Ok(Some(Bytes::from(bytes))),
+        let from_spool = || match self.spool.read(&name) {
+            Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(MakeError::Read(error)),
         };
@@ -312,7 +324,7 @@ struct IndexReader<'a> {
     input: usize,
     set: &'a RecordedSet,
     /// The file of indexes, if there is one.
-    file: Option<BufReader<File>>,
+    file: Option<Box<dyn Read>>,
     next: usize,
     buffer: Vec<u8>,
 }
@@ -325,8 +337,9 @@ impl<'a> IndexReader<'a> {
         } else {
             let name =
                 set.index_name().ok_or_else(|| MakeError::IndexFile(io::ErrorKind::NotFound.into()))?;
-            let file = File::open(maker.spool.path_of(&name)).map_err(MakeError::IndexFile)?;
-            Some(BufReader::new(file))
+            let file = maker.spool.reader(&name).map_err(MakeError::IndexFile)?;
+            let file: Box<dyn Read> = Box::new(BufReader::new(file));
+            Some(file)
         };
         Ok(Self { maker, input, set, file, next: 0, buffer: Vec::new() })
     }

@@ -16,6 +16,8 @@ mod options;
 mod recorder;
 mod recording;
 mod recover;
+#[cfg(test)]
+mod simulation;
 #[cfg(feature = "mix")]
 mod timeline;
 

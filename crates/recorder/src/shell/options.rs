@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use recorder_callback::CallbackBody;
-use recorder_storage::{Bucket, Durability, MediaLibrary, MediaSettings, SealKey, UploaderOptions};
+use recorder_storage::{
+    Bucket, Disk, Durability, MediaLibrary, MediaSettings, SealKey, SystemDisk, UploaderOptions,
+};
 use recorder_types::{MediaId, UserId};
 
 use super::clock::ClockMode;
@@ -24,13 +26,21 @@ pub struct RecorderOptions {
     /// Seals the keys of buckets in the journals of tasks, so that [`super::Recorder::recover`] can open them again. Default:
     /// none; keys are not written then.
     pub seal_key: Option<SealKey>,
+    /// The file system of the spool, and of local buckets that a recovery opens. Default: [`SystemDisk`].
+    pub disk: Arc<dyn Disk>,
 }
 
 impl RecorderOptions {
     /// Spools to `spool`, synced, without a limit.
     #[must_use]
     pub fn new(spool: impl Into<PathBuf>) -> Self {
-        Self { spool: spool.into(), durability: Durability::default(), spool_limit: None, seal_key: None }
+        Self {
+            spool: spool.into(),
+            durability: Durability::default(),
+            spool_limit: None,
+            seal_key: None,
+            disk: SystemDisk::shared(),
+        }
     }
 
     /// Sets [`RecorderOptions::durability`].
@@ -51,6 +61,13 @@ impl RecorderOptions {
     #[must_use]
     pub fn with_spool_limit(mut self, bytes: u64) -> Self {
         self.spool_limit = Some(bytes);
+        self
+    }
+
+    /// Sets [`RecorderOptions::disk`].
+    #[must_use]
+    pub fn with_disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
         self
     }
 }

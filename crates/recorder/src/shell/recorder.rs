@@ -79,7 +79,7 @@ impl Recorder {
     }
 
     pub(super) fn open_spool(&self, task: &TaskId) -> Result<Spool, SpoolError> {
-        let options = SpoolOptions::from(self.options.durability);
+        let options = SpoolOptions::from(self.options.durability).with_disk(Arc::clone(&self.options.disk));
         let options = match self.options.spool_limit {
             Some(limit) => options.with_limit(limit),
             None => options,
@@ -116,6 +116,16 @@ pub(super) fn run(
     let notifier = Notifier::new(&options);
     let driver = Driver::new(work, clock, notifier.clone(), outcome, &options);
     let room = Arc::new(Semaphore::new(queue_bytes));
+    #[cfg(test)]
+    if super::simulation::runs_here() {
+        use futures_util::FutureExt;
+        tokio::task::spawn_local(async move {
+            if AssertUnwindSafe(driver.run(inbox, reports)).catch_unwind().await.is_err() {
+                notifier.panicked(&options.task, clock.zero().wall);
+            }
+        });
+        return Ok(Recording::new(events, room, queue_bytes, clock, ended));
+    }
     std::thread::Builder::new().name("recording".into()).spawn(move || {
         let _entered = span.entered();
         // What was closed is in the spool; the driver with all it holds is gone.

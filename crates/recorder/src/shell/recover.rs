@@ -1,5 +1,4 @@
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,7 +9,8 @@ use recorder_hls::read_playlist::MediaPlaylist;
 use recorder_hls::salvage::Salvaged;
 use recorder_naming::{HaRun, ParsedName, RoomIdKind, StreamType};
 use recorder_storage::{
-    Bucket, LocalLibrary, MediaLibrary, ObjectKey, PlaylistEnd, Spool, SpoolError, StorageError, Uploader,
+    Bucket, Found, LocalLibrary, MediaLibrary, ObjectKey, PlaylistEnd, Spool, SpoolError, StorageError,
+    Uploader,
 };
 use recorder_types::{MediaId, ObjectName, RoomTime, TaskId, UserId};
 
@@ -309,12 +309,12 @@ impl Recorder {
     /// Tasks that have a directory in the spool, in order of their ids.
     fn spooled(&self) -> std::io::Result<Vec<TaskId>> {
         let mut tasks: Vec<TaskId> = Vec::new();
-        match fs::read_dir(&self.options.spool) {
-            Ok(entries) => {
-                for entry in entries {
-                    let entry = entry?;
-                    if entry.file_type()?.is_dir() {
-                        tasks.extend(entry.file_name().to_str().and_then(|name| name.parse().ok()));
+        let (disk, root) = (&self.options.disk, &self.options.spool);
+        match disk.names(root) {
+            Ok(names) => {
+                for name in names {
+                    if disk.look(&root.join(&name))? == Found::Directory {
+                        tasks.extend(name.to_str().and_then(|name| name.parse().ok()));
                     }
                 }
             }
@@ -338,7 +338,7 @@ impl Recorder {
     /// As [`Self::unfinished`] for one task.
     #[must_use]
     pub fn unfinished_task(&self, task: &TaskId) -> Option<Unfinished> {
-        if !self.options.spool.join(task.as_str()).is_dir() {
+        if !self.options.disk.is_dir(&self.options.spool.join(task.as_str())) {
             return None;
         }
         let spool = self.open_spool(task).ok()?;
@@ -366,7 +366,7 @@ impl Recorder {
             Err(SpoolError::Disk { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 // It died before the journal was there, or after it was removed.
                 spool.remove_if_empty();
-                return if spool.directory().exists() { Err(no_task(&spool)) } else { Ok(None) };
+                return if spool.exists() { Err(no_task(&spool)) } else { Ok(None) };
             }
             Err(error) => return Err(error.into()),
         };
@@ -481,7 +481,9 @@ impl Recorder {
         if let Some(bucket) = open(task, &record.bucket) {
             return Ok(bucket);
         }
-        let bucket = recorder_storage::BucketOptions::default().with_durability(self.options.durability);
+        let bucket = recorder_storage::BucketOptions::default()
+            .with_durability(self.options.durability)
+            .with_disk(Arc::clone(&self.options.disk));
         let opened = match (&record.sealed, &self.options.seal_key) {
             _ if record.reopens => Bucket::open(&record.bucket, bucket),
             (Some(sealed), Some(key)) => Bucket::open_sealed(sealed, key, &task.task, bucket),
@@ -569,7 +571,9 @@ impl Recorder {
         hand_over_timelines(&spool, &uploader)?;
         let mut files = Vec::new();
         for set in &past.sets {
-            files.push(hand_over(&mut spool, &uploader, set, &options)?);
+            let mut handed = hand_over(&mut spool, &uploader, set, &options)?;
+            handed.recorded.may_be_made = past.stopped.is_some() && !options.task.delivery.is_library();
+            files.push(handed);
         }
         let events = past.take_events().collect();
         let work = Work { core, spool, journal, directory, uploader, earlier: files, events };
@@ -654,8 +658,7 @@ fn salvage(
     playlist: &ObjectName,
     known: Option<&PastSet>,
 ) -> Result<Option<(PastSegment, recorder_hls::PlaylistUpdate)>, RecoverError> {
-    let path = spool.path_of(name);
-    let torn = fs::read(&path).map_err(|source| SpoolError::Disk { path, source })?;
+    let torn = spool.read(name).map_err(|source| SpoolError::Disk { path: spool.path_of(name), source })?;
     let (start, header) = match parsed {
         ParsedName::SingleSegment { start, user, media, .. } => {
             (*start, PlaylistHeader::single(*media, user.clone()))
@@ -715,8 +718,8 @@ fn read(set: &PastSet) -> Option<MediaPlaylist> {
 /// Gives the uploader what was written down of the room, up to the last whole line.
 fn hand_over_timelines(spool: &Spool, uploader: &Uploader) -> Result<(), RecoverError> {
     for name in spool.files()?.into_iter().filter(|name| name.as_str().ends_with(".timeline.jsonl")) {
-        let path = spool.path_of(&name);
-        let text = fs::read(&path).map_err(|source| SpoolError::Disk { path, source })?;
+        let text =
+            spool.read(&name).map_err(|source| SpoolError::Disk { path: spool.path_of(&name), source })?;
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         let file = spool.close_at(&name, whole as u64)?;
         // An uploader that has ended leaves the file in the spool.
@@ -756,6 +759,7 @@ fn hand_over(
             .collect(),
         needed: false,
         without_index: true,
+        may_be_made: false,
     };
     if options.task.output.keeps_hls() && !options.task.delivery.is_library() {
         for name in files.recorded.segment_names() {

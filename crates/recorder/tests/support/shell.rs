@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use recorder::{
     ClockMode, Now, Recorder, RecorderOptions, Recording, RecordingOptions, RoomEvent, TaskOptions,
     TrackOrigin,
 };
+use recorder_testkit::hostile::Random;
 
 use super::media::{Source, camera, microphone};
 use super::{WALL, id, wall};
@@ -168,6 +169,11 @@ pub struct FaultyStore {
     /// Takes playlists and segments only.
     pub no_files: AtomicBool,
     pub violations: Mutex<Vec<String>>,
+    /// Half of the puts fail, are slow, or are done and say that they failed, by this seed.
+    pub troubles: Mutex<Option<Random>>,
+    running: AtomicUsize,
+    /// The most puts that were on their way at a time.
+    pub most_running: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -181,7 +187,7 @@ impl FaultyStore {
 
     fn request(&self, location: &Path) -> Result<()> {
         if self.down.load(Ordering::SeqCst) {
-            return Err(object_store::Error::Generic { store: "faulty", source: "connection reset".into() });
+            return Err(reset());
         }
         let is_file = location.as_ref().ends_with(".mp4") || location.as_ref().ends_with(".aac");
         if self.denied.load(Ordering::SeqCst) || (is_file && self.no_files.load(Ordering::SeqCst)) {
@@ -210,6 +216,10 @@ impl FaultyStore {
     }
 }
 
+fn reset() -> object_store::Error {
+    object_store::Error::Generic { store: "faulty", source: "connection reset".into() }
+}
+
 impl fmt::Display for FaultyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FaultyStore")
@@ -220,8 +230,24 @@ impl fmt::Display for FaultyStore {
 impl ObjectStore for FaultyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         self.request(location)?;
-        self.watch(location, &payload).await;
-        self.inner.put_opts(location, payload, opts).await
+        let troubles =
+            self.troubles.lock().unwrap().as_mut().map(|random| (random.below(6), random.below(20)));
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_running.fetch_max(running, Ordering::SeqCst);
+        if let Some((1, seconds)) = troubles {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        }
+        let put = async {
+            self.watch(location, &payload).await;
+            self.inner.put_opts(location, payload, opts).await
+        };
+        let done = match troubles {
+            Some((2, _)) => Err(reset()),
+            Some((3, _)) => put.await.and(Err(reset())),
+            _ => put.await,
+        };
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        done
     }
 
     async fn put_multipart_opts(

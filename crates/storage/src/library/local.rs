@@ -11,7 +11,7 @@ use url::Url;
 
 use super::{LibraryError, MediaLibrary, MediaSettings, Medium, StoredMedium};
 use crate::bucket::Durability;
-use crate::disk::{create_dirs, sync_dir};
+use crate::disk::{Disk, SystemDisk, create_dirs};
 use crate::error::StorageError;
 
 const INDEX: &str = "index.jsonl";
@@ -76,7 +76,8 @@ impl LocalLibrary {
             url: directory.display().to_string().escape_debug().collect::<String>().into(),
             reason: reason.into(),
         };
-        create_dirs(directory, durability == Durability::Sync).map_err(|error| invalid(error.to_string()))?;
+        create_dirs(&SystemDisk, directory, durability == Durability::Sync)
+            .map_err(|error| invalid(error.to_string()))?;
         let root = fs::canonicalize(directory).map_err(|error| invalid(error.to_string()))?;
         let address = root.to_str().ok_or_else(|| invalid("its path is not UTF-8".into()))?.to_owned();
         let base =
@@ -211,7 +212,7 @@ impl Inner {
 
     fn sync_dir(&self, directory: &Path) -> Result<(), LibraryError> {
         if self.durability == Durability::Sync {
-            sync_dir(directory).map_err(|source| disk(directory, source))?;
+            SystemDisk.sync_dir(directory).map_err(|source| disk(directory, source))?;
         }
         Ok(())
     }
