@@ -95,16 +95,14 @@ impl Place {
     }
 }
 
-/// Runs `command` and kills it after `patience`, unless it ends before: then its status is given.
-fn kill_after(command: Command, patience: Duration) -> Option<ExitStatus> {
-    let until = Instant::now() + patience;
-    kill_when(command, || Instant::now() >= until)
-}
-
-/// As [`kill_after`], for a moment that is seen and not measured.
-fn kill_when(mut command: Command, mut is_due: impl FnMut() -> bool) -> Option<ExitStatus> {
+/// Runs `command` and kills it `later` than `sign` is seen, unless it ends before: then its status is given.
+fn kill_after(mut command: Command, mut sign: impl FnMut() -> bool, later: Duration) -> Option<ExitStatus> {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while !is_due() {
+    let mut due = None;
+    while due.is_none_or(|due| Instant::now() < due) {
+        if due.is_none() && sign() {
+            due = Some(Instant::now() + later);
+        }
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status);
         }
@@ -357,18 +355,22 @@ fn kills(room: &Room) {
     let points = number("RECORDER_KILLS", 30);
     let seed = number("RECORDER_SEED", 1);
     let mut random = Random(seed);
+    let closed = room.whole.keys().filter(|name| name.ends_with(".ts")).count() as u64;
     let (mut cut, mut gone_on, mut recoveries_killed, mut played) = (0, 0, 0, 0);
     for point in 0..points {
         let place = room.place();
-        let patience = random.below(room.micros);
-        let at = format!("point {point}, {patience} us, RECORDER_SEED={seed}");
-        cut += u64::from(kill_after(place.record(&room.args), Duration::from_micros(patience)).is_none());
+        // Some moments after so many segments are closed, or after it began.
+        let (after, later) = (random.below(closed), random.below(room.micros / closed));
+        let at = format!("point {point}, {after} segments and {later} us, RECORDER_SEED={seed}");
+        let is_so_far = || journalled(&place) as u64 >= after;
+        let later = Duration::from_micros(later);
+        cut += u64::from(kill_after(place.record(&room.args), is_so_far, later).is_none());
         let mut before = place.delivered();
         let with = (point % 2 == 1).then_some(room.guest.as_path());
         // Some recoveries are killed too.
         for _ in 0..point % 3 {
             let patience = Duration::from_micros(random.below((room.micros / 4).max(60_000)));
-            recoveries_killed += usize::from(kill_after(place.recover(with), patience).is_none());
+            recoveries_killed += usize::from(kill_after(place.recover(with), || true, patience).is_none());
             let now = place.delivered();
             assert_kept(&before, &now, &at);
             before = now;
@@ -537,14 +539,8 @@ fn a_kill_while_files_are_made_leaves_no_half_of_one() {
                 std::fs::read_dir(&spool).into_iter().flatten().flatten().map(|entry| entry.file_name());
             names.into_iter().any(|name| name.to_string_lossy().contains(".mp4"))
         };
-        let mut due = None;
-        let moments = random.below(if point % 2 == 0 { 2_000 } else { 40_000 });
-        let killed = kill_when(place.record(&room.args), || {
-            if due.is_none() && is_made() {
-                due = Some(Instant::now() + Duration::from_micros(moments));
-            }
-            due.is_some_and(|due| Instant::now() >= due)
-        });
+        let moments = Duration::from_micros(random.below(if point % 2 == 0 { 2_000 } else { 40_000 }));
+        let killed = kill_after(place.record(&room.args), is_made, moments);
         cut += u64::from(killed.is_none());
         half += u64::from(is_made());
         let before = place.delivered();
