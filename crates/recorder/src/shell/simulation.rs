@@ -556,7 +556,8 @@ fn fail_at_random(seed: u64) {
             }
         }
         let outcome = recording.ended().await.unwrap();
-        (store.down.store(false, Ordering::SeqCst), *store.troubles.lock().unwrap() = None);
+        store.down.store(false, Ordering::SeqCst);
+        *store.troubles.lock().unwrap() = None;
         recording.redeliver().await;
         // A disk that fails may leave files that only a recovery can deliver.
         let patience = Duration::from_secs(if faults.disk { 100 } else { 100_000 });
