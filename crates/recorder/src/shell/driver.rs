@@ -423,8 +423,7 @@ impl Driver {
             }
             Awaited::Files(finished) => {
                 if finished == Finished::Delivered {
-                    self.note_delivered();
-                    self.discard_held_back();
+                    self.all_delivered();
                 }
                 let mut waiting: Vec<MadeFile> = self.on_their_way.values().cloned().collect();
                 waiting.sort_by(|a, b| a.name.cmp(&b.name));
@@ -520,8 +519,12 @@ impl Driver {
                 continue;
             }
             for name in files.recorded.segment_names() {
-                if let Ok(file) = self.spool.adopt(&name) {
-                    let _ = self.uploader.segment(playlist, file);
+                match self.spool.adopt(&name) {
+                    Ok(file) => drop(self.uploader.segment(playlist, file)),
+                    Err(error) => {
+                        tracing::error!(error = &error as &dyn std::error::Error, "a segment stays in the spool");
+                        self.unlisted = true;
+                    }
                 }
             }
             if let Some(header) = files.header {
@@ -539,8 +542,13 @@ impl Driver {
         }
     }
 
-    /// Removes the segments that were held until their files are in the bucket.
-    fn discard_held_back(&mut self) {
+    /// Everything is in the bucket: the segments that were held until their files are can go.
+    fn all_delivered(&mut self) {
+        self.commit();
+        if self.unlisted {
+            return; // a recovery has something to do
+        }
+        self.note_delivered();
         for set in std::mem::take(&mut self.held_back) {
             for name in set.segment_names() {
                 self.spool.discard(&name);
@@ -659,8 +667,7 @@ impl Driver {
                 StorageReport::UploadFailed { code, message }
             }
             Report::AllDelivered => {
-                self.note_delivered();
-                self.discard_held_back();
+                self.all_delivered();
                 StorageReport::KeptDelivered
             }
             _ => return,
@@ -927,6 +934,7 @@ impl Driver {
         if let Some(index) = index
             && let Err(error) = self.append_index(set, start, &index.encode())
         {
+            self.unlisted = true; // the set ends before its lines are in the playlist
             self.fail(set, error);
         }
     }

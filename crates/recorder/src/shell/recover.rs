@@ -359,7 +359,7 @@ impl Recorder {
         task: &TaskId,
         options: &RecoverOptions,
     ) -> Result<Option<Recovered>, RecoverError> {
-        let spool = self.open_spool(task)?;
+        let mut spool = self.open_spool(task)?;
         let (mut journal, mut past) = match TaskJournal::open(&spool) {
             Ok(opened) => opened,
             Err(SpoolError::Locked { .. }) => return Ok(Some(Recovered::bare(task.clone(), Fate::Busy))),
@@ -392,8 +392,13 @@ impl Recorder {
         let note = record.note.clone();
         let room_kind = RoomIdKind::of(&task_options.room);
         if past.delivered {
-            // Its files are in the bucket, and what they were made of may be gone.
-            past.sets.clear();
+            // Its files are in the bucket, and what they were made of may be gone: so goes what is left of it.
+            for name in spool.files()? {
+                spool.discard(&name);
+            }
+            for set in std::mem::take(&mut past.sets) {
+                spool.discard_playlist(&set.playlist);
+            }
         } else {
             repair(&spool, &mut journal, &mut past, room_kind)?;
             past.mend(room_kind);

@@ -239,9 +239,9 @@ impl Driver {
     /// Removes from the spool what everything was made of.
     fn all_in_library(&mut self) {
         let Some(handed) = self.library.as_mut().and_then(|library| library.handed.as_mut()) else { return };
-        if handed.incomplete {
-            self.unlisted = true;
-            return;
+        self.unlisted |= handed.incomplete;
+        if self.unlisted {
+            return; // a recovery has something to do
         }
         let spooled = std::mem::take(&mut handed.spooled);
         self.note_delivered();
