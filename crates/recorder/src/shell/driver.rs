@@ -522,7 +522,10 @@ impl Driver {
                 match self.spool.adopt(&name) {
                     Ok(file) => drop(self.uploader.segment(playlist, file)),
                     Err(error) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, "a segment stays in the spool");
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "a segment stays in the spool"
+                        );
                         self.unlisted = true;
                     }
                 }

@@ -339,7 +339,8 @@ impl World {
         let unlisted: Vec<_> = segments.iter().filter(|name| !names.contains(name)).collect();
         assert!(names.iter().eq(segments.iter().copied()), "not listed: {unlisted:#?}, listed: {names:#?}");
         for (name, bytes) in &self.closed {
-            let found = objects.get(name).unwrap_or_else(|| panic!("{name} is lost, of {:#?}", objects.keys()));
+            let found =
+                objects.get(name).unwrap_or_else(|| panic!("{name} is lost, of {:#?}", objects.keys()));
             assert_eq!(found.len() as u64, *bytes, "{name}");
             assert_begins(name, found, whole);
         }
