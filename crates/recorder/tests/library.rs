@@ -15,12 +15,11 @@ use recorder::storage::{
     Durability, LibraryError, LocalLibrary, MediaLibrary, MediaSettings, Medium, RetryOptions, StoredMedium,
     UploaderOptions, VendorError,
 };
-use recorder::types::RoomTime;
 use recorder::{
     ClockMode, Delivery, Fate, LibraryTarget, Outcome, OutputFormat, RecordingOptions, RecoverOptions,
     StartError, TaskOptions,
 };
-use support::shell::{Events, PATIENCE, call, copy, recorder, send};
+use support::shell::{Events, PATIENCE, call, copy, dies, recorder, send};
 use support::{WALL, options_with, wall};
 
 const STEM: &str = "lesson-7__UserDefine_u_1400000001_1001__UserId_s_YWxpY2U.__UserId_e_main";
@@ -255,22 +254,6 @@ fn recover(root: &Path, events: &Events, shelf: Option<Arc<Shelf>>) -> Vec<recor
     recorder(root).recover(&options).unwrap()
 }
 
-/// The spool of a recording that died after 25 s of a call.
-async fn dies(options: RecordingOptions) -> tempfile::TempDir {
-    let live = tempfile::tempdir().unwrap();
-    let recording = recorder(live.path()).start(options).unwrap();
-    for (now, event) in call(60) {
-        if now.room > RoomTime::from_secs(25) {
-            break;
-        }
-        recording.event_at(now, event).await.unwrap();
-    }
-    recording.describe().await.unwrap();
-    let root = tempfile::tempdir().unwrap();
-    copy(live.path(), root.path());
-    root
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recording_goes_on_after_a_crash_and_every_run_is_put() {
     let shelf = Arc::<Shelf>::default();
@@ -283,7 +266,7 @@ async fn a_recording_goes_on_after_a_crash_and_every_run_is_put() {
     target.settings.session_context = Some("session".into());
     target.settings.source_context = Some("source".into());
     let settings = target.settings.clone();
-    let root = dies(told(task(OutputFormat::HlsAndMp4), target)).await;
+    let root = dies(told(task(OutputFormat::HlsAndMp4), target), 25).await;
 
     let events = Events::new();
     // Who has no library to give finds it waiting, as often as it is asked.
@@ -320,7 +303,7 @@ async fn a_recording_goes_on_after_a_crash_and_every_run_is_put() {
 async fn a_local_library_opens_by_itself_after_a_crash() {
     let (folder, events) = (tempfile::tempdir().unwrap(), Events::new());
     let library = LocalLibrary::open(&folder.path().join("media"), Durability::Relaxed).unwrap();
-    let root = dies(told(task(OutputFormat::Mp4), to(&Arc::new(library)))).await;
+    let root = dies(told(task(OutputFormat::Mp4), to(&Arc::new(library))), 25).await;
     let options = RecoverOptions::default().ending().with_adjust({
         let events = events.clone();
         move |options| options.with_on_callback(events.sink())

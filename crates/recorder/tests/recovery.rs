@@ -12,7 +12,7 @@ use recorder::storage::{Bucket, BucketOptions, Durability};
 use recorder::types::RoomTime;
 use recorder::{Fate, Now, OutputFormat, Recorder, RecoverOptions, RoomEvent, TaskOptions};
 use support::shell::{
-    Events, FaultyStore, assert_whole, call, copy, objects, recorder, recorder_options, send, told,
+    Events, FaultyStore, assert_whole, call, copy, dies, objects, recorder, recorder_options, send, told,
 };
 use support::{WALL, options, wall};
 
@@ -242,19 +242,9 @@ async fn a_task_without_its_bucket_waits_and_is_not_started_anew() {
 
 /// Nothing is delivered yet: every segment is in the spool.
 async fn dies_undelivered(seconds: i64) -> tempfile::TempDir {
-    let (live, store) = (tempfile::tempdir().unwrap(), FaultyStore::new());
+    let store = FaultyStore::new();
     store.down.store(true, std::sync::atomic::Ordering::SeqCst);
-    let recording = recorder(live.path()).start(told(options(), store.bucket())).unwrap();
-    for (now, event) in call(60) {
-        if now.room > RoomTime::from_secs(seconds) {
-            break;
-        }
-        recording.event_at(now, event).await.unwrap();
-    }
-    recording.describe().await.unwrap();
-    let root = tempfile::tempdir().unwrap();
-    copy(live.path(), root.path());
-    root
+    dies(told(options(), store.bucket()), seconds).await
 }
 
 /// Recovers a copy of `dead` with this journal; `None` if the journal does not tell the task.

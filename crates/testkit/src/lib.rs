@@ -34,3 +34,22 @@ pub mod media;
 pub mod servers;
 pub mod storage_suite;
 pub mod sync;
+
+/// Longest that [`until`] waits: a process under test may have little of a busy machine.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// Waits until `wanted` gives something: what another process does, which nobody tells.
+///
+/// # Panics
+/// After two minutes, with `what`.
+#[track_caller]
+pub fn until<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(got) = wanted() {
+            return got;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{what} does not come");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}

@@ -6,6 +6,7 @@ mod support;
 use std::io::{Read as _, Write as _};
 
 use recorder_api::{FormSignature, Secret, UserSig};
+use recorder_testkit::until;
 use serde_json::{Value, json};
 use support::client::{Client, Reply, now};
 use support::{APP, ID, Running, SECRET, create};
@@ -238,7 +239,7 @@ fn more_than_twenty_calls_in_a_second_are_refused_for_this_action_alone() {
     let mut client = server.client();
     let request = describe("t");
     let codes = |client: &mut Client, action| client.call(action, &request).code();
-    support::until("a refusal", || {
+    until("a refusal", || {
         let refused = (0..60).any(|_| codes(&mut client, "DescribeCloudRecording") == "RequestLimitExceeded");
         refused.then_some(())
     });

@@ -6,9 +6,10 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
+use recorder_testkit::until;
 use serde_json::{Value, json};
 use support::client::Client;
-use support::{APP, Running, control, create, files, keys, until};
+use support::{APP, Running, control, create, files, keys};
 
 fn join(client: &mut Client, user: &str) {
     let joined = control(client, "POST", "/participants", &json!({ "UserId": user, "Simulate": true }));

@@ -5,9 +5,10 @@ mod support;
 
 use std::process::Stdio;
 
+use recorder_testkit::until;
 use serde_json::{Value, json};
 use support::client::Client;
-use support::{APP, ID, Running, SECRET, command, control, create, files, until};
+use support::{APP, ID, Running, SECRET, command, control, create, files};
 
 /// The only task on the page.
 fn shown(client: &mut Client) -> Value {

@@ -6,6 +6,7 @@ mod support;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use recorder_testkit::until;
 use support::{Nats, Setting, Store, WorkerProcess};
 
 const TASK: &str = "task01";
@@ -16,15 +17,20 @@ fn setting() -> Option<(Setting, WorkerProcess, WorkerProcess)> {
     let workers = ["w0", "w1"].map(|name| setting.worker(name));
     setting.create(TASK);
     let [a, b] = workers;
-    let begun = support::until("a worker begins", || {
+    let begun = until("a worker begins", || {
         [&a, &b].iter().position(|worker| worker.events().contains(&("begins".into(), 0)))
     });
     let (holder, other) = if begun == 0 { (a, b) } else { (b, a) };
     // The first segments are in the bucket.
-    support::until("a segment", || {
-        setting.store.names().iter().any(|name| name.ends_with(".ts")).then_some(())
-    });
+    a_segment_is_put(&setting, "");
     Some((setting, holder, other))
+}
+
+/// Waits until a segment whose name begins so is in the bucket.
+fn a_segment_is_put(setting: &Setting, prefix: &str) {
+    let prefix = format!("{TASK}/{prefix}");
+    let is_it = |name: &String| name.starts_with(&prefix) && name.ends_with(".ts");
+    until(&format!("a segment {prefix}"), || setting.store.names().iter().any(is_it).then_some(()));
 }
 
 fn now() -> u64 {
@@ -33,7 +39,7 @@ fn now() -> u64 {
 
 /// Waits until `worker` has taken the task over, and holds it to ten seconds after `since`.
 fn taken_over(worker: &WorkerProcess, run: u32, since: u64) {
-    let at = support::until("the other goes on", || worker.event_at(306, TASK));
+    let at = until("the other goes on", || worker.event_at(306, TASK));
     assert!(worker.events().contains(&("begins".into(), run)), "{:?}", worker.events());
     let took = at.saturating_sub(since);
     eprintln!("taken over after {took} ms");
@@ -63,9 +69,9 @@ fn assert_one_writer(store: &Store, prefixes: &[(&str, &str)]) {
 /// Ends the task, and looks at every playlist.
 fn end(setting: &Setting, holder: &WorkerProcess) {
     setting.stop(TASK);
-    support::until("it is stopped", || holder.event_at(302, TASK));
-    support::until("all is told", || holder.event_at(305, TASK));
-    support::until("the task is gone", || setting.list().is_empty().then_some(()));
+    until("it is stopped", || holder.event_at(302, TASK));
+    until("all is told", || holder.event_at(305, TASK));
+    until("the task is gone", || setting.list().is_empty().then_some(()));
     setting.store.assert_whole();
 }
 
@@ -79,19 +85,10 @@ fn a_killed_workers_task_goes_on_and_what_it_left_comes_with_it() {
     assert!(std::fs::read_dir(&spool).unwrap().next().is_some(), "something is left");
     // It comes back: it delivers, and tells neither an end nor a restart.
     let back = setting.worker(&name);
-    support::until("what was left is told", || back.event_at(305, TASK));
-    support::until("its spool is empty", || {
-        std::fs::read_dir(&spool).unwrap().next().is_none().then_some(())
-    });
+    until("what was left is told", || back.event_at(305, TASK));
+    until("its spool is empty", || std::fs::read_dir(&spool).unwrap().next().is_none().then_some(()));
     assert!(back.event_at(302, TASK).is_none() && back.event_at(306, TASK).is_none());
-    support::until("the next prefix", || {
-        setting
-            .store
-            .names()
-            .iter()
-            .any(|name| name.starts_with("task01/ha1_") && name.ends_with(".ts"))
-            .then_some(())
-    });
+    a_segment_is_put(&setting, "ha1_");
     end(&setting, &other);
     assert_one_writer(&setting.store, &[("1400000001_", &name), ("ha1_", &other.name)]);
 }
@@ -102,20 +99,11 @@ fn a_stopped_worker_finds_its_task_taken_and_writes_its_own_prefix_only() {
     let stopped = now();
     holder.signal("STOP");
     taken_over(&other, 1, stopped);
-    support::until("the next prefix", || {
-        setting
-            .store
-            .names()
-            .iter()
-            .any(|name| name.starts_with("task01/ha1_") && name.ends_with(".ts"))
-            .then_some(())
-    });
+    a_segment_is_put(&setting, "ha1_");
     holder.signal("CONT");
     let spool = holder.spool();
-    support::until("it delivers", || holder.event_at(305, TASK));
-    support::until("its spool is empty", || {
-        std::fs::read_dir(&spool).unwrap().next().is_none().then_some(())
-    });
+    until("it delivers", || holder.event_at(305, TASK));
+    until("its spool is empty", || std::fs::read_dir(&spool).unwrap().next().is_none().then_some(()));
     assert!(holder.event_at(302, TASK).is_none() && holder.event_at(306, TASK).is_none());
     end(&setting, &other);
     assert_one_writer(&setting.store, &[("1400000001_", &holder.name), ("ha1_", &other.name)]);
@@ -137,10 +125,8 @@ fn a_worker_that_is_cut_off_puts_nothing_until_it_knows_and_then_its_own_prefix(
     assert_eq!(holder.event_at(302, TASK), None);
     holder.nats.heal();
     let spool = holder.spool();
-    support::until("it delivers", || holder.event_at(305, TASK));
-    support::until("its spool is empty", || {
-        std::fs::read_dir(&spool).unwrap().next().is_none().then_some(())
-    });
+    until("it delivers", || holder.event_at(305, TASK));
+    until("its spool is empty", || std::fs::read_dir(&spool).unwrap().next().is_none().then_some(()));
     assert!(puts(taken) > 0);
     end(&setting, &other);
     assert_one_writer(&setting.store, &[("1400000001_", &holder.name), ("ha1_", &other.name)]);
@@ -154,7 +140,7 @@ fn while_nats_is_away_the_recording_goes_on_and_nothing_is_started_twice() {
     assert!(other.event_at(306, TASK).is_none(), "nobody has taken it");
     let held = setting.store.names().len();
     setting.nats = Nats::start(setting.root.path(), Some(setting.nats.port)).unwrap();
-    support::until("what was recorded meanwhile", || (setting.store.names().len() > held).then_some(()));
+    until("what was recorded meanwhile", || (setting.store.names().len() > held).then_some(()));
     end(&setting, &holder);
     assert!(other.events().is_empty(), "{:?}", other.events());
     assert_one_writer(&setting.store, &[("1400000001_", &holder.name)]);

@@ -102,8 +102,8 @@ pub(super) struct Driver {
     over: bool,
     /// Nothing of the task is left in the spool.
     cleaned: bool,
-    /// The journal tells of a segment that a playlist could not be told of.
-    unlisted: bool,
+    /// The journal tells of segments that a playlist does not name, or that only a recovery can deliver.
+    needs_recovery: bool,
     /// Without it nobody is told anything and nothing is put.
     lease: Option<Lease>,
     /// Events that wait for it, with their numbers in the journal.
@@ -232,7 +232,7 @@ impl Driver {
             held_back: Vec::new(),
             over: false,
             cleaned: false,
-            unlisted: false,
+            needs_recovery: false,
             lease: options.uploader.lease.clone(),
             held_events: VecDeque::new(),
         }
@@ -351,7 +351,7 @@ impl Driver {
             return;
         }
         match self.spool.files() {
-            Ok(_) if self.unlisted => tracing::warn!("a playlist is not complete, recover the spool"),
+            Ok(_) if self.needs_recovery => tracing::warn!("a playlist is not complete, recover the spool"),
             Ok(files) if files.is_empty() => {
                 self.cleaned = true;
                 self.journal.remove();
@@ -526,7 +526,7 @@ impl Driver {
                             error = &error as &dyn std::error::Error,
                             "a segment stays in the spool"
                         );
-                        self.unlisted = true;
+                        self.needs_recovery = true;
                     }
                 }
             }
@@ -537,21 +537,24 @@ impl Driver {
         }
     }
 
-    /// From here on nothing has to be made again after a crash.
-    fn note_delivered(&mut self) {
+    /// Notes down that everything is delivered: from here on nothing has to be made again after a crash, and what it was
+    /// made of can go. Says whether that is so.
+    fn note_delivered(&mut self) -> bool {
         self.commit();
+        if self.needs_recovery {
+            return false;
+        }
         if let Err(error) = self.journal.delivered() {
             tracing::warn!(error = &error as &dyn std::error::Error, "the journal does not tell the end");
         }
+        true
     }
 
     /// Everything is in the bucket: the segments that were held until their files are can go.
     fn all_delivered(&mut self) {
-        self.commit();
-        if self.unlisted {
-            return; // a recovery has something to do
+        if !self.note_delivered() {
+            return;
         }
-        self.note_delivered();
         for set in std::mem::take(&mut self.held_back) {
             for name in set.segment_names() {
                 self.spool.discard(&name);
@@ -840,7 +843,7 @@ impl Driver {
                     match (closed.get_mut(file).and_then(Option::take), names.get(file)) {
                         (Some(Ok(closed)), _) if journalled.is_ok() && told.contains(&file) => {
                             if self.files(set).broken {
-                                self.unlisted = true; // a recovery delivers it
+                                self.needs_recovery = true; // a recovery delivers it
                             } else {
                                 self.closed(set, closed, &playlist, start, index);
                             }
@@ -937,7 +940,7 @@ impl Driver {
         if let Some(index) = index
             && let Err(error) = self.append_index(set, start, &index.encode())
         {
-            self.unlisted = true; // the set ends before its lines are in the playlist
+            self.needs_recovery = true; // the set ends before its lines are in the playlist
             self.fail(set, error);
         }
     }
@@ -973,7 +976,7 @@ impl Driver {
             match self.spool.append_playlist(&update.name, lines) {
                 Ok(()) => self.note_header(set, update),
                 Err(error) => {
-                    self.unlisted = true;
+                    self.needs_recovery = true;
                     self.fail(set, error);
                 }
             }

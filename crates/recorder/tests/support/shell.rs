@@ -80,6 +80,22 @@ pub fn copy(from: &std::path::Path, to: &std::path::Path) {
     }
 }
 
+/// What a process that dies after so many seconds of a call leaves of a recording with these options.
+pub async fn dies(options: RecordingOptions, seconds: i64) -> tempfile::TempDir {
+    let live = tempfile::tempdir().unwrap();
+    let recording = recorder(live.path()).start(options).unwrap();
+    for (now, event) in call(60) {
+        if now.room > RoomTime::from_secs(seconds) {
+            break;
+        }
+        recording.event_at(now, event).await.unwrap();
+    }
+    recording.describe().await.unwrap();
+    let root = tempfile::tempdir().unwrap();
+    copy(live.path(), root.path());
+    root
+}
+
 /// Starts with a spool of its own in `root`, relaxed: these tests do not cut the power.
 pub fn recorder(root: &std::path::Path) -> Recorder {
     Recorder::new(recorder_options(root))

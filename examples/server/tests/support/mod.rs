@@ -5,7 +5,7 @@ pub mod client;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use client::{Client, Reply};
 use serde_json::{Value, json};
@@ -110,19 +110,6 @@ pub fn create(room: &str, robot: &str) -> Value {
         "StorageParams": { "CloudStorage": { "Vendor": 1, "Region": "r", "Bucket": "b", "AccessKey": "canary-access",
             "SecretKey": "canary-storage-key" } },
     })
-}
-
-/// Waits until `wanted` gives something.
-#[track_caller]
-pub fn until<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(got) = wanted() {
-            return got;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{what} does not come");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// A call of `/control` for room 1001.

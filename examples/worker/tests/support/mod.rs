@@ -8,17 +8,14 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use recorder_testkit::ffmpeg::find;
+use recorder_testkit::until;
 use serde_json::Value;
 use tempfile::TempDir;
 
 pub use proxy::Proxy;
 pub use store::Store;
-
-/// Longest that a test waits for what should come at once.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A NATS server with JetStream.
 pub struct Nats {
@@ -175,18 +172,5 @@ impl Drop for WorkerProcess {
         // It may have ended already.
         let _ = child.kill();
         let _ = child.wait();
-    }
-}
-
-/// Waits until `wanted` gives something.
-#[track_caller]
-pub fn until<T>(what: &str, mut wanted: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(got) = wanted() {
-            return got;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{what} does not come");
-        std::thread::sleep(Duration::from_millis(50));
     }
 }

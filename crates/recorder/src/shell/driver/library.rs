@@ -239,12 +239,11 @@ impl Driver {
     /// Removes from the spool what everything was made of.
     fn all_in_library(&mut self) {
         let Some(handed) = self.library.as_mut().and_then(|library| library.handed.as_mut()) else { return };
-        self.unlisted |= handed.incomplete;
-        if self.unlisted {
-            return; // a recovery has something to do
-        }
+        self.needs_recovery |= handed.incomplete;
         let spooled = std::mem::take(&mut handed.spooled);
-        self.note_delivered();
+        if !self.note_delivered() {
+            return;
+        }
         for (playlist, segments) in spooled {
             for name in segments {
                 self.spool.discard(&name);
